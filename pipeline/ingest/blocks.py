@@ -1,0 +1,224 @@
+"""Reads a source's bytes: decompression told by the first bytes, then blocks that end at a line's end.
+
+Memory holds one block, whatever the input: a line over the limit is handed on as its beginning and dropped up to its
+newline. What stands before damage (a gzip cut short) is delivered before `Broken` says what is wrong.
+"""
+
+import bz2
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, Protocol
+
+import zstandard
+from isal import isal_zlib
+
+from pipeline.ingest.shapes import BLOCK_BYTES, LINE_LIMIT, RAW_LIMIT, Block
+
+_FEED = 8 << 10
+"""Compressed bytes fed at once: little, so that a highly compressed input cannot swell beyond some tens of MB."""
+
+
+class Broken(Exception):  # noqa: N818: named for what it says of the source; load.py turns it into a `problem`
+    """The rest of a source cannot be read; what came before was delivered."""
+
+
+class Text(Protocol):
+    """Decompressed text that can be read forwards."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes, none at the end; raises `Broken` where the rest is damaged."""
+        ...
+
+    def skip(self, size: int, /) -> int:
+        """Pass over up to `size` bytes and return how many there were."""
+        ...
+
+
+def _gzip() -> Any:
+    return isal_zlib.decompressobj(wbits=31)
+
+
+def _zstd() -> Any:
+    return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+
+
+_MAGIC: tuple[tuple[bytes, str, Callable[[], Any]], ...] = (
+    (b"\x1f\x8b", "gzip", _gzip),
+    (b"\x28\xb5\x2f\xfd", "zstd", _zstd),
+    (b"BZh", "bzip2", bz2.BZ2Decompressor),
+    (b"\xfd7zXZ\x00", "xz", lzma.LZMADecompressor),
+)
+_DAMAGE = (isal_zlib.error, zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError, ValueError)
+
+
+class _Plain:
+    """An uncompressed stream; a file is skipped by seeking."""
+
+    def __init__(self, raw: BinaryIO, head: bytes) -> None:
+        self._raw, self._head = raw, head
+
+    def read(self, size: int, /) -> bytes:
+        if self._head:
+            got, self._head = self._head[:size], self._head[size:]
+            return got
+        try:
+            return self._raw.read(size)
+        except OSError as error:
+            raise Broken(f"reading stopped: {error.strerror}; what came before it was kept") from error
+
+    def skip(self, size: int, /) -> int:
+        if not self._raw.seekable():
+            return _read_away(self, size)
+        here = self._raw.tell() - len(self._head)
+        target = min(here + size, self._raw.seek(0, io.SEEK_END))
+        self._head = b""
+        return self._raw.seek(target) - here
+
+
+class _Compressed:
+    """Compressed members one after another, decompressed as they are asked for."""
+
+    def __init__(self, raw: BinaryIO, head: bytes, kind: str, make: Callable[[], Any]) -> None:
+        self._raw, self._rest, self._kind, self._make = raw, head, kind, make
+        self._member: Any = make()
+        self._out = bytearray()
+        self._damage: Broken | None = None
+        self._is_done = False
+
+    def read(self, size: int, /) -> bytes:
+        while len(self._out) < size and not self._is_done:
+            self._step()
+        if not self._out and self._damage:
+            raise self._damage
+        got = bytes(self._out[:size])
+        del self._out[:size]
+        return got
+
+    def skip(self, size: int, /) -> int:
+        return _read_away(self, size)
+
+    def _step(self) -> None:
+        try:
+            data, self._rest = (self._rest or self._raw.read(_FEED)), b""
+            if data:
+                self._feed(data)
+            else:
+                self._end()
+        except _DAMAGE as error:
+            self._stop(f"the {self._kind} data is damaged ({error})")
+
+    def _feed(self, data: bytes) -> None:
+        if self._member.eof:
+            if not data.strip(b"\0"):
+                return
+            self._member = self._make()
+        self._out += self._member.decompress(data)
+        if self._member.eof:
+            self._rest = self._member.unused_data
+
+    def _end(self) -> None:
+        self._is_done = True
+        if not self._member.eof:
+            self._stop(f"the {self._kind} data ends in the middle")
+
+    def _stop(self, what: str) -> None:
+        self._is_done, self._damage = True, Broken(f"{what}; what came before it was kept")
+
+
+def _read_away(text: Text, size: int) -> int:
+    left = size
+    while left and (got := text.read(min(left, BLOCK_BYTES))):
+        left -= len(got)
+    return size - left
+
+
+def read_fully(text: Text, size: int) -> bytes:
+    """Read `size` bytes, fewer only where the text ends or is damaged before."""
+    got = b""
+    try:
+        while len(got) < size and (more := text.read(size - len(got))):
+            got += more
+    except Broken:
+        pass
+    return got
+
+
+def open_text(raw: BinaryIO) -> Text:
+    """Wrap a raw byte stream so that it reads as text, whatever it is compressed with."""
+    head = raw.read(_FEED)
+    for magic, kind, make in _MAGIC:
+        if head.startswith(magic):
+            return _Compressed(raw, head, kind, make)
+    return _Plain(raw, head)
+
+
+def binary_reason(head: bytes) -> str | None:
+    """Say why text that begins like this is no log; None where it may be one."""
+    if b"\0" in head:
+        return f"does not look like a log: byte {head.index(0) + 1} is NUL"
+    control = sum(byte < 32 and byte not in b"\t\n\r\x1b" for byte in head)
+    if control * 10 > len(head):
+        return "does not look like a log: it is mostly control characters"
+    return None
+
+
+def blocks(text: Text, offset: int = 0, first_line: int = 1, *, is_inside: bool = False) -> Iterator[Block]:
+    """Cut text into blocks of whole lines; the last block may be one open line.
+
+    `offset` and `first_line` tell where `text` stands. `is_inside` says that it stands in a line that was dealt with
+    before: what is left of that line is passed over. Raises `Broken` after the last block that could be read.
+    """
+    carry, long, broken = b"", 0, None
+    while broken is None:
+        got, broken = _read(text)
+        if not got:
+            break
+        if is_inside or long:
+            end = got.find(b"\n") + 1
+            long += end or len(got)
+            if not end:
+                continue
+            if not is_inside:
+                yield Block(carry, offset, first_line, cut=long - 1)
+                first_line += 1
+            offset, carry, long, is_inside, got = offset + long, b"", 0, False, got[end:]
+        data = carry + got
+        end = data.rfind(b"\n") + 1
+        for block in _within_limit(data[:end], offset, first_line):
+            yield block
+            first_line = block.first_line + (1 if block.cut else block.data.count(b"\n"))
+        offset, carry = offset + end, data[end:]
+        if len(carry) > LINE_LIMIT:
+            carry, long = carry[:RAW_LIMIT], len(carry)
+    if carry:
+        yield Block(carry, offset, first_line, is_open=True, cut=long)
+    if broken:
+        raise broken
+
+
+def _read(text: Text) -> tuple[bytes, Broken | None]:
+    try:
+        return text.read(BLOCK_BYTES), None
+    except Broken as broken:
+        return b"", broken
+
+
+def _within_limit(data: bytes, offset: int, first_line: int) -> Iterator[Block]:
+    """Cut whole lines where one is over the limit: a block before it, the line's beginning, a block after it."""
+    begin = at = 0
+    while at < len(data):
+        end = data.rfind(b"\n", at, at + LINE_LIMIT + 1) + 1
+        if end:
+            at = end
+            continue
+        if begin < at:
+            yield Block(data[begin:at], offset + begin, first_line)
+            first_line += data.count(b"\n", begin, at)
+        end = data.index(b"\n", at)
+        yield Block(data[at : at + RAW_LIMIT], offset + at, first_line, cut=end - at)
+        first_line += 1
+        begin = at = end + 1
+    if begin < at:
+        yield Block(data[begin:at] if begin else data, offset + begin, first_line)

@@ -1,0 +1,89 @@
+"""The frozen shapes that the stages of the ingest hand on to one another; no behaviour.
+
+Stages do not import one another, so what travels between them is declared here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+LINE_LIMIT = 1 << 20
+"""Bytes of the longest line that is read; a longer one becomes a reject, so that memory stays bounded."""
+
+RAW_LIMIT = 64 << 10
+"""Bytes of a reject's line that are kept."""
+
+BLOCK_BYTES = 4 << 20
+"""Bytes of text that go through the stages at once."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something to read: a file, or standard input where `path` is None."""
+
+    name: str
+    path: str | None
+    size: int | None
+    is_named: bool
+    """Whether the user named it, rather than a folder holding it."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines of a source; `offset` and `first_line` (1-based) place it in the decompressed text."""
+
+    data: bytes
+    offset: int
+    first_line: int
+    is_open: bool = False
+    """Whether the last line lacks its newline: the source ended in it."""
+    cut: int = 0
+    """For a line over the limit: its whole length in bytes, of which `data` is the beginning."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """What is left of a block's lines without their wrappers: texts, 1-based line numbers, and the bytes as read.
+
+    The three are of one length. `is_open` says that the last record ends where the source ends, in mid-line; `bytes`
+    of the text belong to that last record.
+    """
+
+    texts: Sequence[bytes]
+    numbers: Sequence[int]
+    raws: Sequence[bytes]
+    is_open: bool = False
+    open_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A line that looks like an access log and cannot be typed."""
+
+    line_number: int
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a parser made of some records: rows in `fields.PARSED`, and what became of the others."""
+
+    rows: pa.Table
+    rejects: tuple[tuple[int, str], ...] = ()
+    """Position in the records, and the reason."""
+    noise: int = 0
+    blank: int = 0
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known about every line of a source before it is read."""
+
+    source: str
+    pod: str | None = None
+    namespace: str | None = None
+    node: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    """Labels that fill no column; they go to `extra`."""

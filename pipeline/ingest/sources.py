@@ -1,0 +1,106 @@
+"""Which files an ingest reads: expands paths, folders, globs and `-`, and checks that each can be opened.
+
+Everything is checked before anything is written, so that a mistyped path never leaves half a night in the lake. A file
+that the user names is always read; a folder's hidden files, and those that evidently hold no log, are left out and
+named, so that leaving out is never silent. A file is listed once, however many of the paths lead to it.
+"""
+
+import glob
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import InputError
+from pipeline.ingest.shapes import Source
+
+STDIN = "-"
+STDIN_NAME = "stdin"
+
+NO_LOGS = frozenset(
+    ".md .rst .pdf .html .css .js .py .pyc .sh .go .java .rs .sql .yaml .yml .toml .ini .cfg .xml .csv .parquet .duckdb"
+    " .db .sqlite .png .jpg .jpeg .gif .svg .ico .whl .so .o .exe .lock .pem .crt .key .tmp .tar .tgz .zip".split()
+)
+"""Suffixes of files that a folder may hold and that evidently are no logs."""
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The sources in the order in which they are read, and the files of folders that were left out."""
+
+    sources: tuple[Source, ...]
+    skipped: tuple[str, ...]
+
+
+def expand(paths: Sequence[str | os.PathLike[str]]) -> Expansion:
+    """Turn paths, folders, globs and `-` into sources, each file once.
+
+    Raises `InputError` for a path that is missing, cannot be opened, is no regular file, or a glob that matches nothing.
+    """
+    found: dict[str, Source] = {}
+    skipped: dict[str, None] = {}
+    for path in paths:
+        for source in _expand_one(os.fspath(path), skipped):
+            key = os.path.realpath(source.path) if source.path else STDIN
+            if key not in found or source.is_named:
+                found.setdefault(key, source)
+    return Expansion(tuple(found.values()), tuple(name for name in skipped if os.path.realpath(name) not in found))
+
+
+def _expand_one(path: str, skipped: dict[str, None]) -> Iterator[Source]:
+    if path == STDIN:
+        yield Source(STDIN_NAME, None, None, is_named=True)
+    elif Path(path).is_dir():
+        yield from _walk(path, skipped)
+    elif not os.path.lexists(path) and glob.has_magic(path):
+        yield from _glob(path, skipped)
+    else:
+        yield _file(path, is_named=True)
+
+
+def _glob(pattern: str, skipped: dict[str, None]) -> Iterator[Source]:
+    matches = sorted(glob.glob(pattern, recursive=True))
+    if not matches:
+        raise InputError(f"{pattern}: no file matches. Check the pattern, and quote it for the shell")
+    for match in matches:
+        if Path(match).is_dir():
+            if "**" not in pattern:
+                yield from _walk(match, skipped)
+        else:
+            yield _file(match, is_named=True)
+
+
+def _walk(folder: str, skipped: dict[str, None]) -> Iterator[Source]:
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name).as_posix()
+            if name.startswith(".") or Path(name).suffix.lower() in NO_LOGS:
+                skipped[path] = None
+            else:
+                yield _file(path, is_named=False)
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"{error.filename}: the folder cannot be read: {error.strerror}. Check its rights") from error
+
+
+def _file(path: str, *, is_named: bool) -> Source:
+    try:
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{path}: is no regular file. Pipe it in instead: cat {path} | meshlog ingest -")
+        with Path(path).open("rb"):
+            pass
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file. Check the path") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}. Check its rights") from error
+    return Source(Path(os.path.abspath(path)).as_posix(), path, status.st_size, is_named)  # noqa: PTH100: keeps symlinks
+
+
+def total_bytes(sources: Iterable[Source]) -> int | None:
+    """Add up the sizes on disk; None where one is not known beforehand."""
+    sizes = [source.size for source in sources]
+    return None if None in sizes else sum(size for size in sizes if size is not None)

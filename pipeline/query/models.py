@@ -1,0 +1,84 @@
+"""The SQL models as files: their names, grains, keys and comments, and the order in which they build on each other.
+
+A model is one bare `select`; its stem is the name that people type. Its first line states the grain, its second the key:
+
+    -- one row per minute, direction and cluster
+    -- key: minute_at, direction, upstream_cluster
+"""
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from pipeline.assets import assets
+
+LAYERS = ("staging", "intermediate", "marts")
+INTERNAL = ("access_logs_around",)
+"""Staging models that only other models read."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model file."""
+
+    name: str
+    layer: str
+    grain: str
+    key: tuple[str, ...]
+    sql: str
+
+
+def load_models(folder: Path | None = None) -> dict[str, Model]:
+    """Read every model below `folder`, the product's own where it is None, by name."""
+    folder = folder or assets("sql")
+    models = [_read(path, layer) for layer in LAYERS for path in sorted((folder / layer).glob("*.sql"))]
+    return {model.name: model for model in models}
+
+
+def load_comments(folder: Path | None = None) -> dict[tuple[str, str], str]:
+    """Read the meaning of each column by (table, column); the table "" stands for every table."""
+    with ((folder or assets("sql")) / "columns.csv").open(newline="") as file:
+        return {(row["table"], row["column"]): row["meaning"] for row in csv.DictReader(file)}
+
+
+def seeds(folder: Path | None = None) -> dict[str, Path]:
+    """Return the seed tables' CSV files by name."""
+    return {path.stem: path for path in sorted(((folder or assets("sql")) / "seeds").glob("*.csv"))}
+
+
+def named_in(sql: str, names: Iterable[str]) -> set[str]:
+    """Return those of `names` that occur in `sql` as words: every table it can need, and at worst one too many."""
+    words = set(re.findall(r"\w+", re.sub(r"--[^\n]*", "", sql).lower()))
+    return {name for name in names if name in words}
+
+
+def in_order(models: dict[str, Model], wanted: Iterable[str]) -> list[Model]:
+    """Return the wanted models and all that they build on, each after what it reads."""
+    needs: dict[str, set[str]] = {}
+    pending = list(wanted)
+    while pending:
+        name = pending.pop()
+        if name not in needs:
+            needs[name] = _reads(models[name], models)
+            pending.extend(needs[name])
+    return [models[name] for name in TopologicalSorter(needs).static_order()]
+
+
+def _reads(model: Model, models: dict[str, Model]) -> set[str]:
+    after_from = re.findall(r"\b(?:from|join)\s+(\w+)", re.sub(r"--[^\n]*", "", model.sql))
+    return {name for name in after_from if name in models and name != model.name}
+
+
+def _read(path: Path, layer: str) -> Model:
+    sql = path.read_text()
+    grain, key = sql.splitlines()[:2]
+    return Model(
+        name=path.stem,
+        layer=layer,
+        grain=grain.removeprefix("-- "),
+        key=tuple(part.strip() for part in key.removeprefix("-- key:").split(",")),
+        sql=sql,
+    )

@@ -1,0 +1,191 @@
+"""A session: one DuckDB over the lake's committed files and a time window, in which every model answers by its name.
+
+The only module that knows DuckDB. Staging models are views; a model above them becomes a table the first time that a
+query names it, so a second question in the same session costs only itself. A query can only read: statements that
+write, attach or install are refused.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.errors import QueryError
+from pipeline.lake import layout
+from pipeline.lake.ledger import read_ledger
+from pipeline.lake.schema import ACCESS_LOGS, QUARANTINE
+from pipeline.query.models import INTERNAL, Model, in_order, load_comments, load_models, named_in, seeds
+
+MARGIN = timedelta(minutes=5)
+"""How far around the window lines are read, so that calls at its edges find their other side."""
+
+_READING = (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A half-open span of time in UTC; None is open."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A result as text: column names, which of them hold numbers, and rows of strings, None for null."""
+
+    columns: list[str]
+    is_number: list[bool]
+    rows: list[tuple[str | None, ...]]
+
+
+@dataclass
+class Session:
+    """Answers SQL over one lake and window. Make one with `open_session`."""
+
+    connection: duckdb.DuckDBPyConnection
+    models: dict[str, Model]
+    comments: dict[tuple[str, str], str]
+    window: Window
+    scratch: tempfile.TemporaryDirectory[str]
+    built: set[str] = field(default_factory=set)
+
+    @property
+    def tables(self) -> list[str]:
+        """The names that a user can query, in the order of their layers."""
+        return [name for name in self.models if name not in INTERNAL]
+
+    def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Run one query and return its whole result. Raises `QueryError`."""
+        with self._reading(sql):
+            return self._run(sql, parameters).to_arrow_table()
+
+    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Run one query and return its rows. Raises `QueryError`."""
+        rows: list[dict[str, Any]] = self.arrow(sql, parameters).to_pylist()
+        return rows
+
+    def texts(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Texts:
+        """Run one query and return every value as DuckDB prints it. Raises `QueryError`."""
+        with self._reading(sql):
+            relation = self._run(sql, parameters)
+            columns = list(relation.columns)
+            numbers = [str(kind).startswith(_NUMBER_TYPES) for kind in relation.dtypes]
+            return Texts(columns, numbers, relation.project("columns(*)::varchar").fetchall())
+
+    def copy(self, sql: str, path: Path, options: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Write one query's result to `path`; `options` are those of DuckDB's COPY. Raises `QueryError`."""
+        target = str(path).replace("'", "''")
+        with self._reading(sql):
+            self.connection.execute(f"copy (\n{sql.rstrip().rstrip(';')}\n) to '{target}' ({options})", parameters)
+
+    def columns(self, table: str) -> list[tuple[str, str, str]]:
+        """Return name, type and meaning of each column of a table."""
+        described = self.rows(f"describe {table}")
+        return [(row["column_name"], row["column_type"], self.meaning(table, row["column_name"])) for row in described]
+
+    def meaning(self, table: str, column: str) -> str:
+        """Return what a column means in a table."""
+        return self.comments.get((table, column)) or self.comments.get(("", column), "")
+
+    def close(self) -> None:
+        """Give back the memory and the temporary files."""
+        self.connection.close()
+        self.scratch.cleanup()
+
+    def _run(self, sql: str, parameters: Mapping[str, Any] | None) -> duckdb.DuckDBPyRelation:
+        relation = self.connection.sql(sql, params=dict(parameters) if parameters else None)
+        if relation is None:
+            raise QueryError("the query returns no rows by its nature. Write a select, from, describe or summarize")
+        return relation
+
+    @contextmanager
+    def _reading(self, sql: str) -> Iterator[None]:
+        """Let one reading statement run on built models, and turn DuckDB's errors into ours."""
+        try:
+            _refuse_writing(self.connection, sql)
+            self._build(sql)
+            yield
+        except duckdb.Error as error:
+            raise QueryError(str(error)) from error
+
+    def _build(self, sql: str) -> None:
+        """Make tables of the models that a query names, and of what they build on."""
+        for model in in_order(self.models, named_in(sql, self.models)):
+            if model.name not in self.built:
+                kind = "view" if model.layer == "staging" else "table"
+                self.connection.execute(f"create {kind} {model.name} as {model.sql}")
+                self._comment(model, kind)
+                self.built.add(model.name)
+
+    def _comment(self, model: Model, kind: str) -> None:
+        self.connection.execute(f"comment on {kind} {model.name} is '{_escaped(model.grain)}'")
+        described = self.connection.execute(f"describe {model.name}").fetchall()
+        for column, *_ in described:
+            meaning = _escaped(self.meaning(model.name, column))
+            self.connection.execute(f'comment on column {model.name}."{column}" is \'{meaning}\'')
+
+
+_NUMBER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "U", "FLOAT", "DOUBLE", "DECIMAL")
+
+
+def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -> Session:  # noqa: B008 (frozen)
+    """Open the lake at `root` for reading, with every answer limited to `window` and printed in `timezone`.
+
+    Raises `LakeError` where there is no lake, or a newer meshlog wrote it.
+    """
+    lake = layout.open_lake(root)
+    ledger = read_ledger(lake)
+    scratch = tempfile.TemporaryDirectory(prefix="meshlog-")
+    connection = duckdb.connect(config={"temp_directory": scratch.name, "TimeZone": timezone})
+    since = window.since and window.since - MARGIN
+    until = window.until and window.until + MARGIN
+    files = [name for name in ledger.files("access_logs") if layout.overlaps(name, since, until)]
+    _create_lines(connection, "lake_access_logs", lake.root, files, ACCESS_LOGS)
+    _create_lines(connection, "lake_quarantine", lake.root, ledger.files("quarantine"), QUARANTINE)
+    _create_table(connection, "lake_loads", ledger.loads())
+    connection.execute(
+        "create table session_window as select $since::timestamptz as since, $until::timestamptz as until",
+        {"since": window.since, "until": window.until},
+    )
+    for name, path in seeds().items():
+        connection.read_csv(str(path)).create(name)
+    return Session(connection, load_models(), load_comments(), window, scratch)
+
+
+def _create_lines(
+    connection: duckdb.DuckDBPyConnection, name: str, root: Path, files: list[str], schema: pa.Schema
+) -> None:
+    """Create a view over Parquet files; over none, an empty table with the same columns."""
+    if files:
+        paths = [str(root / file) for file in files]
+        connection.read_parquet(paths, hive_partitioning=False).create_view(name)
+    else:
+        _create_table(connection, name, schema.empty_table())
+
+
+def _create_table(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
+    connection.from_arrow(table).create(name)
+
+
+def _refuse_writing(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Raise `QueryError` unless `sql` is one statement that only reads."""
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise QueryError(f"one statement at a time: found {len(statements)}")
+    kind, text = statements[0].type, statements[0].query
+    if kind == duckdb.StatementType.EXPLAIN:
+        explained = text.strip()[len("explain") :].strip()
+        _refuse_writing(connection, explained[len("analyze") :] if explained[:7].lower() == "analyze" else explained)
+    elif kind not in _READING:
+        raise QueryError(f"a {kind.name.lower()} statement is refused: queries only read. Write results with -o FILE")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("'", "''")

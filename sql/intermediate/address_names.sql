@@ -1,0 +1,74 @@
+-- one row per IP address of a pod: what the logs themselves call it
+-- key: address
+-- Kubelet paths name pods; clients' clusters name the service behind an address; a pod nobody calls has its workload.
+with
+
+lines as (
+    select
+        *,
+        regexp_replace(regexp_extract(upstream_host, '([^/]+:\d+)$', 1), ':\d+$', '') as upstream_address,
+        regexp_replace(upstream_local_address, ':\d+$', '') as upstream_local_ip,
+        regexp_replace(downstream_local_address, ':\d+$', '') as downstream_local_ip,
+    from access_logs_around
+),
+
+own_addresses as (
+    select
+        case when direction = 'inbound' or reporter = 'gateway' then downstream_local_ip else upstream_local_ip end
+            as address,
+        max(pod) as pod,
+        max(namespace) as namespace,
+        bool_or(reporter = 'gateway') as is_gateway,
+    from lines
+    where direction <> 'unknown' or reporter = 'gateway'
+    group by all
+),
+
+called_by_clients as (
+    select
+        upstream_address as address,
+        service,
+        count(*) as lines,
+    from lines
+    where direction = 'outbound' and service is not null
+    group by all
+),
+
+services as (
+    select
+        address,
+        arg_max(service, (lines, service)) as service,
+    from called_by_clients
+    where address <> ''
+    group by address
+),
+
+joined as (
+    select
+        address,
+        own_addresses.pod,
+        own_addresses.namespace,
+        -- a ReplicaSet's pod is workload-hash-suffix, a StatefulSet's workload-ordinal
+        regexp_replace(own_addresses.pod, '(-[a-z0-9]{6,10})?-[a-z0-9]{5}$|-\d+$', '') as workload,
+        services.service,
+        coalesce(own_addresses.is_gateway, false) as is_gateway,
+    from own_addresses
+    full join services using (address)
+    where address is not null
+),
+
+named as (
+    select
+        address,
+        pod,
+        namespace,
+        coalesce(
+            service,
+            case when namespace is null then workload else workload || '.' || namespace end,
+            case when is_gateway then 'gateway' end
+        ) as service,
+        is_gateway,
+    from joined
+)
+
+select * from named

@@ -1,0 +1,129 @@
+-- one row per attempt of a call with what both sides logged; the client's figures stand on the last attempt only
+-- key: hop_id
+with
+
+pairs as (
+    select * from line_pairs
+),
+
+lines as (
+    select
+        *,
+        regexp_extract(upstream_host, '([^/]+:\d+)$', 1) as endpoint,
+        -- the pod's own address as a client's line knows it: its upstream socket, the gateway's listener, or its application
+        regexp_replace(
+            case
+                when upstream_local_address like '%:%' and upstream_local_address not like 'envoy:%'
+                    then upstream_local_address
+                when reporter = 'gateway' then downstream_local_address
+                when downstream_remote_address not like '%:0' then downstream_remote_address
+            end, ':\d+$', ''
+        ) as client_address,
+    from access_logs_around
+),
+
+sides as (
+    select
+        left(md5(
+            coalesce(pairs.server_source, pairs.client_source) || ':'
+            || coalesce(pairs.server_line_number, pairs.client_line_number)
+        ), 16) as hop_id,
+        pairs.*,
+        pairs.attempt = pairs.attempts as is_last_attempt,
+        client,
+        server,
+    from pairs
+    left join lines as client
+        on pairs.client_source = client.source and pairs.client_line_number = client.line_number
+    left join lines as server
+        on pairs.server_source = server.source and pairs.server_line_number = server.line_number
+),
+
+addressed as (
+    select
+        *,
+        coalesce(
+            client.client_address,
+            case when server.downstream_remote_address not like '%:0'
+                then regexp_replace(server.downstream_remote_address, ':\d+$', '') end
+        ) as client_address,
+        regexp_replace(
+            coalesce(server.downstream_local_address, nullif(client.endpoint, '')), ':\d+$', ''
+        ) as server_address,
+    from sides
+),
+
+named as (
+    select
+        addressed.*,
+        coalesce(client.pod, client_names.pod, addressed.client_address) as client_pod,
+        coalesce(client_names.service, case when client.reporter = 'gateway' then 'gateway' end) as client_service,
+        coalesce(server.pod, server_names.pod, addressed.server_address) as server_pod,
+        coalesce(client.service, server_names.service, server.service) as service,
+    from addressed
+    left join address_names as client_names on addressed.client_address = client_names.address
+    left join address_names as server_names on addressed.server_address = server_names.address
+),
+
+columns as (
+    select
+        hop_id,
+        coalesce(server.request_id, client.request_id) as request_id,
+        coalesce(case when is_last_attempt then client.started_at end, server.started_at) as started_at,
+        coalesce(client.kind, server.kind) as kind,
+        coalesce(client.method, server.method) as method,
+        coalesce(client.path, server.path) as path,
+        coalesce(client.authority, server.authority) as authority,
+        coalesce(client.protocol, server.protocol) as protocol,
+        coalesce(client.reporter, 'sidecar') as client_reporter,
+        client_address,
+        client_pod,
+        client_service,
+        server_address,
+        server_pod,
+        service,
+        client.cluster_subset as cluster_subset,
+        client.upstream_cluster as upstream_cluster,
+        client.upstream_host as upstream_host,
+        client.upstream_local_address as upstream_local_address,
+        client.route_name as route_name,
+        client_source,
+        client_line_number,
+        case when is_last_attempt then client.started_at end as client_started_at,
+        case when is_last_attempt then client.ended_at end as client_ended_at,
+        case when is_last_attempt then client.duration_ms end as client_duration_ms,
+        case when is_last_attempt then client.upstream_service_time_ms end as client_upstream_service_time_ms,
+        case when is_last_attempt then client.response_code end as client_response_code,
+        case when is_last_attempt then client.flags end as client_flags,
+        case when is_last_attempt then client.response_code_details end as client_response_code_details,
+        case when is_last_attempt then client.upstream_transport_failure_reason end
+            as client_transport_failure_reason,
+        case when is_last_attempt then client.connection_termination_details end
+            as client_termination_details,
+        case when is_last_attempt then client.bytes_received end as client_bytes_received,
+        case when is_last_attempt then client.bytes_sent end as client_bytes_sent,
+        case when is_last_attempt then client.is_error end as client_is_error,
+        server_source,
+        server_line_number,
+        server.started_at as server_started_at,
+        server.ended_at as server_ended_at,
+        server.duration_ms as server_duration_ms,
+        server.upstream_service_time_ms as server_upstream_service_time_ms,
+        server.response_code as server_response_code,
+        server.flags as server_flags,
+        server.response_code_details as server_response_code_details,
+        server.upstream_transport_failure_reason as server_transport_failure_reason,
+        server.connection_termination_details as server_termination_details,
+        server.bytes_sent as server_bytes_sent,
+        server.is_error as server_is_error,
+        link,
+        attempt,
+        attempts,
+        is_last_attempt,
+        -- whether the call as a whole failed, which only its client's line knows
+        coalesce(client.is_error, server.is_error) as is_call_error,
+        coalesce(case when is_last_attempt then client.is_error end, server.is_error) as is_error,
+    from named
+)
+
+select * from columns

@@ -1,0 +1,173 @@
+-- one row per attempt of a call from one proxy to the next, both sides where both were logged
+-- key: hop_id
+-- client_* figures stand on the last attempt only (attempt = attempts), so sums over them count each call once.
+with
+
+calls as (
+    select * from calls
+),
+
+caused as (
+    select
+        calls.*,
+        hop_causes.cause as own_cause,
+        nesting.parent_hop_id,
+        coalesce(nesting.below_ms, 0) as below_ms,
+    from calls
+    left join hop_causes using (hop_id)
+    left join nesting using (hop_id)
+),
+
+---------- blame: a call that only passed on what happened below points to the call below, and so on down
+
+-- the children that could explain their parent's failure
+explaining as (
+    select
+        parent.hop_id,
+        child.hop_id as child_hop_id,
+        parent.own_cause,
+        child.own_cause as child_cause,
+        child.is_last_attempt,
+        coalesce(child.client_ended_at, child.server_ended_at) as child_ended_at,
+        coalesce(child.client_duration_ms, child.server_duration_ms)
+            >= 0.8 * coalesce(parent.client_duration_ms, parent.server_duration_ms) as is_most_of_the_time,
+    from caused as parent
+    inner join caused as child on child.parent_hop_id = parent.hop_id
+    where parent.own_cause in ('app_5xx', 'app_error', 'slow_upstream', 'retried')
+),
+
+pointers as (
+    select
+        hop_id,
+        child_hop_id,
+    from explaining
+    where
+        (own_cause <> 'slow_upstream' and child_cause is not null and child_cause not in ('retried', 'client_gone'))
+        or (own_cause = 'slow_upstream' and is_most_of_the_time and (
+            child_cause is null or child_cause in ('slow_upstream', 'connect_timeout', 'client_gone', 'injected_fault')
+        ))
+    qualify row_number() over (
+        partition by hop_id order by child_cause is not null desc, child_ended_at desc, is_last_attempt desc,
+            child_hop_id
+    ) = 1
+),
+
+-- a caller that hung up because its own caller had: the blame goes up
+hung_up as (
+    select
+        child.hop_id,
+        parent.hop_id as parent_hop_id,
+    from caused as child
+    inner join caused as parent on child.parent_hop_id = parent.hop_id
+    where child.own_cause = 'client_gone' and parent.own_cause = 'client_gone'
+),
+
+blamed as (
+    with recursive chain as (
+        select
+            hop_id,
+            hop_id as culprit_hop_id,
+            0 as steps,
+        from caused
+        where own_cause is not null
+        union all
+        select
+            chain.hop_id,
+            coalesce(pointers.child_hop_id, hung_up.parent_hop_id) as culprit_hop_id,
+            chain.steps + 1 as steps,
+        from chain
+        left join pointers on chain.culprit_hop_id = pointers.hop_id
+        left join hung_up on chain.culprit_hop_id = hung_up.hop_id
+        where coalesce(pointers.child_hop_id, hung_up.parent_hop_id) is not null and chain.steps < 32
+    )
+
+    select hop_id, arg_max(culprit_hop_id, steps) as culprit_hop_id,
+    from chain
+    group by hop_id
+),
+
+judged as (
+    select
+        caused.*,
+        case
+            when caused.own_cause in ('slow_upstream', 'retried') then caused.own_cause
+            else coalesce(culprit.own_cause, caused.own_cause)
+        end as cause,
+        blamed.culprit_hop_id,
+        culprit.service as culprit_server,
+        culprit.client_service as culprit_client,
+    from caused
+    left join blamed using (hop_id)
+    left join caused as culprit on blamed.culprit_hop_id = culprit.hop_id
+),
+
+sided as (
+    select
+        judged.*,
+        case causes.culprit when 'server' then culprit_server when 'client' then culprit_client end as culprit_service,
+        greatest(0, client_duration_ms - coalesce(server_duration_ms, client_duration_ms)) as network_ms,
+        least(server_duration_ms, greatest(0, server_upstream_service_time_ms - below_ms)) as app_ms,
+    from judged
+    left join causes using (cause)
+)
+
+select
+    hop_id,
+    request_id,
+    started_at,
+    kind,
+    method,
+    path,
+    authority,
+    protocol,
+    client_reporter,
+    client_address,
+    client_pod,
+    client_service,
+    server_address,
+    server_pod,
+    service,
+    cluster_subset,
+    upstream_cluster,
+    upstream_host,
+    route_name,
+    client_started_at,
+    client_ended_at,
+    client_duration_ms,
+    client_upstream_service_time_ms,
+    client_response_code,
+    client_flags,
+    client_response_code_details,
+    client_transport_failure_reason,
+    client_bytes_received,
+    client_bytes_sent,
+    client_source,
+    client_line_number,
+    server_started_at,
+    server_ended_at,
+    server_duration_ms,
+    server_upstream_service_time_ms,
+    server_response_code,
+    server_flags,
+    server_response_code_details,
+    server_transport_failure_reason,
+    server_bytes_sent,
+    server_source,
+    server_line_number,
+    network_ms,
+    case when app_ms is not null then greatest(0, server_duration_ms - app_ms - below_ms) end as proxy_ms,
+    app_ms,
+    below_ms,
+    link,
+    attempt,
+    attempts,
+    parent_hop_id,
+    is_error,
+    cause,
+    culprit_service,
+    culprit_hop_id,
+from sided
+cross join session_window
+where
+    (since is null or started_at >= since)
+    and (until is null or started_at < until)

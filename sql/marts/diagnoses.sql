@@ -1,0 +1,157 @@
+-- one row per finding: a cause, the service that has to change something, and the call where it shows
+-- key: diagnosis_id
+-- A call that only passed a failure on is not counted: every finding counts the calls where its failure began.
+with
+
+hops as (
+    select * from hops
+),
+
+-- where failures began, with the cause that the calls above them were given
+origins as (
+    select
+        culprit_hop_id,
+        arg_min(cause, hop_id <> culprit_hop_id) as cause,
+        arg_min(culprit_service, hop_id <> culprit_hop_id) as culprit_service,
+        bool_or(is_error) as is_error,
+    from hops
+    where cause is not null
+    group by culprit_hop_id
+),
+
+findings as (
+    select
+        origins.cause,
+        origins.culprit_service,
+        hops.* exclude (cause, culprit_service, is_error),
+        origins.is_error,
+        coalesce(hops.client_source || ':' || hops.client_line_number, hops.hop_id) as call,
+        trim(concat_ws(' ', client_response_code, array_to_string(client_flags, ','), client_response_code_details))
+            as client_evidence,
+        trim(concat_ws(
+            ' ', server_response_code, array_to_string(server_flags, ','), server_response_code_details
+        )) as server_evidence,
+    from origins
+    inner join hops on origins.culprit_hop_id = hops.hop_id
+),
+
+edge_calls as (
+    select
+        client_service,
+        service,
+        count(*) as calls,
+    from hops
+    where attempt = attempts
+    group by client_service, service
+),
+
+findings_of_edges as (
+    select distinct cause, culprit_service, service, cluster_subset, client_service,
+    from findings
+),
+
+edges as (
+    select
+        one.cause,
+        one.culprit_service,
+        one.service,
+        one.cluster_subset,
+        sum(edge_calls.calls)::bigint as edge_calls,
+    from findings_of_edges as one
+    inner join edge_calls
+        on one.client_service is not distinct from edge_calls.client_service
+        and one.service is not distinct from edge_calls.service
+    group by all
+),
+
+counted as (
+    select
+        cause,
+        culprit_service,
+        service,
+        cluster_subset,
+        string_agg(distinct array_to_string(list_sort(list_concat(coalesce(client_flags, []), coalesce(server_flags, []))), ','), ' ')
+            filter (where len(coalesce(client_flags, [])) + len(coalesce(server_flags, [])) > 0) as flags,
+        case
+            when bool_or(client_source is not null) and bool_or(server_source is not null) then 'both'
+            when bool_or(client_source is not null) then 'client'
+            else 'server'
+        end as seen_at,
+        count(distinct call) as calls,
+        count(distinct call) filter (where is_error) as failed_calls,
+        count(*) as attempts,
+        count(client_source) filter (where attempt = attempts) as client_lines,
+        count(server_source) as server_lines,
+        min(started_at) as first_seen_at,
+        max(started_at) as last_seen_at,
+        list(distinct client_service order by client_service) filter (where client_service is not null) as callers,
+        list(distinct server_pod order by server_pod) filter (where server_pod is not null) as server_pods,
+        mode(client_evidence) filter (where client_source is not null and attempt = attempts) as client_evidence,
+        mode(server_evidence) filter (where server_source is not null) as server_evidence,
+        mode(upstream_cluster) as upstream_cluster,
+        mode(client_service) as client_service,
+        (list(distinct request_id order by request_id) filter (where request_id is not null))[:3]
+            as example_request_ids,
+    from findings
+    group by cause, culprit_service, service, cluster_subset
+),
+
+-- names from the log go into a command only where they can be nothing but names
+nameable as (
+    select
+        *,
+        case when regexp_full_match(coalesce(culprit_service, service), '[A-Za-z0-9._-]+')
+            then coalesce(culprit_service, service) end as target,
+        case when regexp_full_match(client_service, '[A-Za-z0-9._-]+') then client_service end as caller,
+        case when regexp_full_match(upstream_cluster, '[A-Za-z0-9._|*-]+') then upstream_cluster end as target_cluster,
+    from counted
+),
+
+explained as (
+    select
+        left(md5(concat_ws('/', nameable.cause, culprit_service, service, cluster_subset)), 8) as diagnosis_id,
+        nameable.cause,
+        causes.title,
+        nameable.culprit_service,
+        nameable.service,
+        nameable.cluster_subset,
+        nameable.flags,
+        nameable.seen_at,
+        nameable.calls,
+        nameable.failed_calls,
+        nameable.attempts,
+        nameable.client_lines,
+        nameable.server_lines,
+        edges.edge_calls,
+        nameable.calls / edges.edge_calls as edge_rate,
+        nameable.first_seen_at,
+        nameable.last_seen_at,
+        nameable.callers,
+        nameable.server_pods,
+        nameable.client_evidence,
+        nameable.server_evidence,
+        causes.resource,
+        causes.field,
+        causes.advice,
+        replace(replace(replace(replace(replace(replace(replace(
+            causes.next_command,
+            '{service_fqdn}', coalesce(target || '.svc.cluster.local', '<service fqdn>')),
+            '{client_service}', coalesce(split_part(caller, '.', 1), '<client service>')),
+            '{client_namespace}', coalesce(nullif(split_part(caller, '.', 2), ''), '<client namespace>')),
+            '{service}', coalesce(split_part(target, '.', 1), '<service>')),
+            '{namespace}', coalesce(nullif(split_part(target, '.', 2), ''), '<namespace>')),
+            '{cluster}', coalesce(target_cluster, '<cluster>')),
+            '{gateway}', coalesce(split_part(caller, '.', 1), '<gateway>')
+        ) as next_command,
+        nameable.example_request_ids,
+    from nameable
+    left join causes using (cause)
+    left join edges
+        on nameable.cause = edges.cause
+        and nameable.culprit_service is not distinct from edges.culprit_service
+        and nameable.service is not distinct from edges.service
+        and nameable.cluster_subset is not distinct from edges.cluster_subset
+)
+
+select * from explained
+order by failed_calls desc, calls desc, diagnosis_id

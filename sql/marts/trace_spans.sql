@@ -1,0 +1,92 @@
+-- one row per hop with its place in its trace
+-- key: hop_id
+with recursive
+
+hops as (
+    select * from hops
+),
+
+-- a call without a parent began a trace; one whose parent lies outside the window begins one here
+placed as (
+    select
+        hop_id,
+        case when parent_hop_id in (select hop_id from hops) then parent_hop_id end as parent_hop_id,
+        coalesce(client_started_at, server_started_at) as began_at,
+        coalesce(client_ended_at, server_ended_at) as ended_at,
+        greatest(0, coalesce(client_duration_ms, server_duration_ms) - below_ms) as self_ms,
+    from hops
+),
+
+-- walking back from a parent's end: the child that ended last, then the last one that ended before that one began
+waited_for as (
+    select
+        parent_hop_id,
+        list_reduce(
+            list_prepend(
+                {'began_at': timestamptz 'infinity', 'hop_ids': []::varchar[], 'ended_at': timestamptz 'infinity'},
+                list({'began_at': began_at, 'hop_ids': [hop_id], 'ended_at': ended_at} order by ended_at desc, hop_id)
+            ),
+            lambda chosen, child: case when child.ended_at <= chosen.began_at then {
+                'began_at': child.began_at,
+                'hop_ids': list_concat(chosen.hop_ids, child.hop_ids),
+                'ended_at': chosen.ended_at,
+            } else chosen end
+        ).hop_ids as hop_ids,
+    from placed
+    where parent_hop_id is not null
+    group by parent_hop_id
+),
+
+descended as (
+    select
+        hop_id as trace_id,
+        hop_id,
+        parent_hop_id,
+        0 as depth,
+        true as is_critical,
+        self_ms,
+    from placed
+    where parent_hop_id is null
+    union all
+    select
+        descended.trace_id,
+        placed.hop_id,
+        placed.parent_hop_id,
+        descended.depth + 1 as depth,
+        descended.is_critical and list_contains(waited_for.hop_ids, placed.hop_id) as is_critical,
+        placed.self_ms,
+    from descended
+    inner join placed on placed.parent_hop_id = descended.hop_id
+    inner join waited_for on waited_for.parent_hop_id = descended.hop_id
+),
+
+joined as (
+    select
+        descended.trace_id,
+        hops.hop_id,
+        descended.parent_hop_id,
+        descended.depth,
+        hops.request_id,
+        coalesce(hops.client_started_at, hops.server_started_at) as started_at,
+        hops.client_service,
+        hops.service,
+        hops.cluster_subset,
+        hops.server_pod,
+        hops.kind,
+        hops.method,
+        hops.path,
+        coalesce(hops.client_response_code, hops.server_response_code) as response_code,
+        coalesce(hops.client_duration_ms, hops.server_duration_ms) as duration_ms,
+        descended.self_ms,
+        descended.is_critical,
+        hops.attempt,
+        hops.attempts,
+        hops.link,
+        hops.is_error,
+        hops.cause,
+        hops.culprit_service,
+    from descended
+    inner join hops using (hop_id)
+)
+
+select * from joined
