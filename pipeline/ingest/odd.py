@@ -106,11 +106,10 @@ def _row(found: Mapping[str, Any], fields: FieldMap) -> dict[str, Any]:
     for key in sorted(found):
         value = found[key]
         column = fields.column(key)
-        if value is None or (isinstance(value, str) and value in ABSENT and column != "response_flags"):
+        if value is None or value in ABSENT:
             continue
         if column is None or column in row:
-            if value not in ABSENT:
-                extra[key] = value
+            extra[key] = value
         else:
             row[column] = _typed(key, column, value)
     if TIME not in row:

@@ -120,10 +120,22 @@ columns as (
         attempt,
         attempts,
         is_last_attempt,
-        -- whether the call as a whole failed, which only its client's line knows
-        coalesce(client.is_error, server.is_error) as is_call_error,
-        coalesce(case when is_last_attempt then client.is_error end, server.is_error) as is_error,
+        -- a gRPC failure that the server's proxy answered with 200 has a flag on the server's line alone
+        coalesce(client.is_error, false) or (
+            is_last_attempt and coalesce(server.is_error, false)
+            and coalesce(server.response_code = client.response_code, true)
+        ) as is_last_attempt_error,
+        coalesce(server.is_error, false) as is_server_error,
     from named
+),
+
+-- whether the call as a whole failed is known from its last attempt
+settled as (
+    select
+        * exclude (is_last_attempt_error, is_server_error),
+        is_last_attempt_error as is_call_error,
+        case when is_last_attempt then is_last_attempt_error else is_server_error end as is_error,
+    from columns
 )
 
-select * from columns
+select * from settled

@@ -96,6 +96,7 @@ judged as (
         blamed.culprit_hop_id,
         culprit.service as culprit_server,
         culprit.client_service as culprit_client,
+        culprit.client_reporter as culprit_client_reporter,
     from caused
     left join blamed using (hop_id)
     left join caused as culprit on blamed.culprit_hop_id = culprit.hop_id
@@ -104,7 +105,12 @@ judged as (
 sided as (
     select
         judged.*,
-        case causes.culprit when 'server' then culprit_server when 'client' then culprit_client end as culprit_service,
+        case
+            when causes.culprit = 'server' then culprit_server
+            -- who calls a gateway is outside the mesh, and has no name in it
+            when causes.culprit = 'client' and not (cause = 'client_gone' and culprit_client_reporter = 'gateway')
+                then culprit_client
+        end as culprit_service,
         greatest(0, client_duration_ms - coalesce(server_duration_ms, client_duration_ms)) as network_ms,
         least(server_duration_ms, greatest(0, server_upstream_service_time_ms - below_ms)) as app_ms,
     from judged

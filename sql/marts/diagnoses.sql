@@ -13,7 +13,7 @@ origins as (
         culprit_hop_id,
         arg_min(cause, hop_id <> culprit_hop_id) as cause,
         arg_min(culprit_service, hop_id <> culprit_hop_id) as culprit_service,
-        bool_or(is_error) as is_error,
+        bool_or(is_error) and bool_and(cause <> 'retried') as is_error,
     from hops
     where cause is not null
     group by culprit_hop_id
@@ -26,10 +26,13 @@ findings as (
         hops.* exclude (cause, culprit_service, is_error),
         origins.is_error,
         coalesce(hops.client_source || ':' || hops.client_line_number, hops.hop_id) as call,
-        trim(concat_ws(' ', client_response_code, array_to_string(client_flags, ','), client_response_code_details))
+        array_to_string(
+            list_sort(list_distinct(list_concat(coalesce(client_flags, []), coalesce(server_flags, [])))), ','
+        ) as logged_flags,
+        trim(concat_ws(' ', client_response_code, nullif(array_to_string(client_flags, ','), ''), client_response_code_details))
             as client_evidence,
         trim(concat_ws(
-            ' ', server_response_code, array_to_string(server_flags, ','), server_response_code_details
+            ' ', server_response_code, nullif(array_to_string(server_flags, ','), ''), server_response_code_details
         )) as server_evidence,
     from origins
     inner join hops on origins.culprit_hop_id = hops.hop_id
@@ -70,8 +73,7 @@ counted as (
         culprit_service,
         service,
         cluster_subset,
-        string_agg(distinct array_to_string(list_sort(list_concat(coalesce(client_flags, []), coalesce(server_flags, []))), ','), ' ')
-            filter (where len(coalesce(client_flags, [])) + len(coalesce(server_flags, [])) > 0) as flags,
+        string_agg(distinct logged_flags, ' ' order by logged_flags) filter (where logged_flags <> '') as flags,
         case
             when bool_or(client_source is not null) and bool_or(server_source is not null) then 'both'
             when bool_or(client_source is not null) then 'client'
@@ -109,7 +111,9 @@ nameable as (
 
 explained as (
     select
-        left(md5(concat_ws('/', nameable.cause, culprit_service, service, cluster_subset)), 8) as diagnosis_id,
+        left(md5(concat_ws(
+            '/', nameable.cause, nameable.culprit_service, nameable.service, nameable.cluster_subset
+        )), 8) as diagnosis_id,
         nameable.cause,
         causes.title,
         nameable.culprit_service,
