@@ -9,18 +9,19 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
 import zstandard
 from isal import isal_zlib
 
-from pipeline.ingest.shapes import BLOCK_BYTES, LINE_LIMIT, RAW_LIMIT, Block
+from pipeline.ingest.shapes import BLOCK_BYTES, ENDING_BYTES, LINE_LIMIT, RAW_LIMIT, Block
 
 _FEED = 8 << 10
 """Compressed bytes fed at once: little, so that a highly compressed input cannot swell beyond some tens of MB."""
 
 
-class Broken(Exception):  # noqa: N818: named for what it says of the source; load.py turns it into a `problem`
+class Broken(Exception):  # noqa: N818 - it is no error here: load.py turns it into a `problem`
     """The rest of a source cannot be read; what came before was delivered."""
 
 
@@ -50,7 +51,15 @@ _MAGIC: tuple[tuple[bytes, str, Callable[[], Any]], ...] = (
     (b"BZh", "bzip2", bz2.BZ2Decompressor),
     (b"\xfd7zXZ\x00", "xz", lzma.LZMADecompressor),
 )
-_DAMAGE = (isal_zlib.error, zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError, ValueError)
+_DAMAGE: tuple[type[Exception], ...] = (
+    isal_zlib.error,
+    zlib.error,
+    zstandard.ZstdError,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    ValueError,
+)
 
 
 class _Plain:
@@ -154,6 +163,27 @@ def open_text(raw: BinaryIO) -> Text:
     return _Plain(raw, head)
 
 
+class _Pushed:
+    """Text with bytes put back in front of it."""
+
+    def __init__(self, data: bytes, text: Text) -> None:
+        self._data, self._text = data, text
+
+    def read(self, size: int, /) -> bytes:
+        if self._data:
+            got, self._data = self._data[:size], self._data[size:]
+            return got
+        return self._text.read(size)
+
+    def skip(self, size: int, /) -> int:
+        return _read_away(self, size)
+
+
+def push_back(data: bytes, text: Text) -> Text:
+    """Return text that begins with `data` and goes on as `text` does."""
+    return _Pushed(data, text)
+
+
 def binary_reason(head: bytes) -> str | None:
     """Say why text that begins like this is no log; None where it may be one."""
     if b"\0" in head:
@@ -170,32 +200,49 @@ def blocks(text: Text, offset: int = 0, first_line: int = 1, *, is_inside: bool 
     `offset` and `first_line` tell where `text` stands. `is_inside` says that it stands in a line that was dealt with
     before: what is left of that line is passed over. Raises `Broken` after the last block that could be read.
     """
-    carry, long, broken = b"", 0, None
+    carry, broken = b"", None
+    passing = _Passing(b"", 0, b"") if is_inside else None
     while broken is None:
         got, broken = _read(text)
         if not got:
             break
-        if is_inside or long:
+        if passing:
             end = got.find(b"\n") + 1
-            long += end or len(got)
+            passing = passing.further(got[: end or len(got)])
             if not end:
                 continue
-            if not is_inside:
-                yield Block(carry, offset, first_line, cut=long - 1)
-                first_line += 1
-            offset, carry, long, is_inside, got = offset + long, b"", 0, False, got[end:]
+            yield (block := passing.block(offset, first_line, is_rest=is_inside))
+            offset, first_line = offset + block.size, first_line + block.lines
+            passing, is_inside, got = None, False, got[end:]
         data = carry + got
         end = data.rfind(b"\n") + 1
         for block in _within_limit(data[:end], offset, first_line):
             yield block
-            first_line = block.first_line + (1 if block.cut else block.data.count(b"\n"))
+            first_line += block.lines
         offset, carry = offset + end, data[end:]
         if len(carry) > LINE_LIMIT:
-            carry, long = carry[:RAW_LIMIT], len(carry)
+            passing, carry = _Passing(carry[:RAW_LIMIT], len(carry), carry[-ENDING_BYTES:]), b""
+    if passing and not is_inside:
+        yield passing.block(offset, first_line, is_open=True)
     if carry:
-        yield Block(carry, offset, first_line, is_open=True, cut=long)
+        yield Block(carry, offset, first_line, is_open=True)
     if broken:
         raise broken
+
+
+@dataclass(frozen=True)
+class _Passing:
+    """A line over the limit that is being passed over: its beginning, its size so far, its last bytes so far."""
+
+    beginning: bytes
+    size: int
+    ending: bytes
+
+    def further(self, got: bytes) -> "_Passing":
+        return _Passing(self.beginning, self.size + len(got), (self.ending + got)[-ENDING_BYTES:])
+
+    def block(self, offset: int, first_line: int, *, is_open: bool = False, is_rest: bool = False) -> Block:
+        return Block(self.beginning, offset, first_line, is_open, self.size, self.ending, is_rest)
 
 
 def _read(text: Text) -> tuple[bytes, Broken | None]:
@@ -214,11 +261,12 @@ def _within_limit(data: bytes, offset: int, first_line: int) -> Iterator[Block]:
             at = end
             continue
         if begin < at:
-            yield Block(data[begin:at], offset + begin, first_line)
-            first_line += data.count(b"\n", begin, at)
-        end = data.index(b"\n", at)
-        yield Block(data[at : at + RAW_LIMIT], offset + at, first_line, cut=end - at)
+            yield (block := Block(data[begin:at], offset + begin, first_line))
+            first_line += block.lines
+        end = data.index(b"\n", at) + 1
+        ending = data[max(at, end - ENDING_BYTES) : end]
+        yield Block(data[at : at + RAW_LIMIT], offset + at, first_line, cut=end - at, ending=ending)
         first_line += 1
-        begin = at = end + 1
+        begin = at = end
     if begin < at:
-        yield Block(data[begin:at] if begin else data, offset + begin, first_line)
+        yield Block(data[begin:at], offset + begin, first_line)

@@ -74,6 +74,11 @@ PARSED = pa.schema(
 )
 """What both parsers deliver: typed columns, text still as it was logged ("-" included)."""
 
+MAX_CODE = 999
+MAX_NUMBER = 10**18 - 1
+MIN_TIME_US, MAX_TIME_US = 0, 7_258_118_400_000_000
+"""Microseconds of 1970-01-01 and 2200-01-01: a time outside is a mistake, and would make a partition of its own."""
+
 ABSENT = ("-", "")
 """Texts that mean that Envoy had no value (envoy-facts 2.5)."""
 
@@ -104,7 +109,14 @@ class FieldMap:
 
     def telltales(self) -> re.Pattern[bytes]:
         """Return a pattern that finds, in unparsed text, a key that hardly anything but an access log has."""
-        distinct = ("start_time", "response_code", "response_flags", "upstream_cluster", "bytes_received", "upstream_host")
+        distinct = (
+            "start_time",
+            "response_code",
+            "response_flags",
+            "upstream_cluster",
+            "bytes_received",
+            "upstream_host",
+        )
         keys = [*distinct, "x-request-id", "request_id", "response-code", *self.overrides]
         return re.compile(b'"(?:' + b"|".join(re.escape(key.encode()) for key in keys) + rb')"\s*:')
 
@@ -120,7 +132,9 @@ def read_mapping(path: Path) -> FieldMap:
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: the mapping cannot be read: {error.strerror}. Check the path and its rights") from error
+        raise InputError(
+            f"{path}: the mapping cannot be read: {error.strerror}. Check the path and its rights"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: the mapping is not TOML: {error}") from error
     return FieldMap(dict(_checked(path, key, column) for key, column in _fields_of(path, found).items()))

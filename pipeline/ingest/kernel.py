@@ -13,14 +13,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from pipeline.ingest.fields import ABSENT, CODE, FLAGS, PARSED, TEXTS, TIME, WHOLE_NUMBERS
+from pipeline.ingest.fields import (
+    ABSENT,
+    CODE,
+    FLAGS,
+    MAX_CODE,
+    MAX_NUMBER,
+    MAX_TIME_US,
+    MIN_TIME_US,
+    PARSED,
+    TEXTS,
+    TIME,
+    WHOLE_NUMBERS,
+)
 from pipeline.ingest.shapes import LINE_LIMIT
 from pipeline.ingest.templates import Template
 from pipeline.lake.schema import TIMESTAMP
 
-MAX_CODE = 999
-MAX_NUMBER = 10**18 - 1
-MAX_TIME_US = 7_258_118_400_000_000
 _ABSENT = pa.array(ABSENT)
 
 
@@ -114,7 +123,7 @@ def _times(values: pa.Array) -> tuple[pa.Array, pa.Array]:
     fits = pc.fill_null(fits, False)
     times = pc.if_else(fits, values, None).cast(TIMESTAMP)
     ticks = times.cast(pa.int64())
-    in_range = pc.and_(pc.greater_equal(ticks, 0), pc.less(ticks, MAX_TIME_US))
+    in_range = pc.and_(pc.greater_equal(ticks, MIN_TIME_US), pc.less(ticks, MAX_TIME_US))
     return times, pc.invert(pc.fill_null(in_range, False))
 
 

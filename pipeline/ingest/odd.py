@@ -13,14 +13,19 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from pipeline.ingest.fields import ABSENT, PARSED, TIME, WHOLE_NUMBERS, FieldMap
+from pipeline.ingest.fields import (
+    ABSENT,
+    CODE,
+    MAX_CODE,
+    MAX_NUMBER,
+    MAX_TIME_US,
+    MIN_TIME_US,
+    PARSED,
+    TIME,
+    WHOLE_NUMBERS,
+    FieldMap,
+)
 from pipeline.ingest.shapes import Parsed
-
-MAX_CODE = 999
-MIN_TIME_US, MAX_TIME_US = 0, 7_258_118_400_000_000
-"""Microseconds of 1970-01-01 and 2200-01-01: a time outside is a mistake, and would make a partition of its own."""
-
-MAX_NUMBER = 10**18 - 1
 
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?\s?(Z|z|UTC|[+-]\d\d:?\d\d)?", re.ASCII
@@ -127,7 +132,7 @@ def _typed(key: str, column: str, value: Any) -> Any:
     if column == TIME:
         return _time(key, value)
     if column in WHOLE_NUMBERS:
-        return _whole(key, value, MAX_CODE if column == "response_code" else MAX_NUMBER)
+        return _whole(key, value, MAX_CODE if column == CODE else MAX_NUMBER)
     if isinstance(value, str):
         return value
     if isinstance(value, dict | list):
@@ -190,5 +195,3 @@ def _shown(value: Any) -> str:
         return _NAMES[type(value)]
     text = as_json(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-

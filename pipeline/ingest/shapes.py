@@ -17,6 +17,9 @@ RAW_LIMIT = 64 << 10
 BLOCK_BYTES = 4 << 20
 """Bytes of text that go through the stages at once."""
 
+ENDING_BYTES = 64 << 10
+"""Bytes kept of the end of a line over the limit, by which the ledger knows the place again."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -37,17 +40,32 @@ class Block:
     offset: int
     first_line: int
     is_open: bool = False
-    """Whether the last line lacks its newline: the source ended in it."""
+    """Whether this is a last line that lacks its newline."""
     cut: int = 0
-    """For a line over the limit: its whole length in bytes, of which `data` is the beginning."""
+    """For one line over the limit: all its bytes, of which `data` holds the first and `ending` the last."""
+    ending: bytes = b""
+    is_rest: bool = False
+    """Whether this is the rest of a line that was dealt with before: no line of its own."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of text that the block stands for."""
+        return self.cut or len(self.data)
+
+    @property
+    def lines(self) -> int:
+        """Lines that begin in the block."""
+        if self.is_rest:
+            return 0
+        return 1 if self.cut or self.is_open else self.data.count(b"\n")
 
 
 @dataclass(frozen=True)
 class Records:
     """What is left of a block's lines without their wrappers: texts, 1-based line numbers, and the bytes as read.
 
-    The three are of one length. `is_open` says that the last record ends where the source ends, in mid-line; `bytes`
-    of the text belong to that last record.
+    The three are of one length. `is_open` says that the last record ends where its source ends, so it may be half of
+    one; the last `open_bytes` of the source are then that record (0 where it does not stand in one piece).
     """
 
     texts: Sequence[bytes]

@@ -18,10 +18,11 @@ from pipeline.ingest.shapes import Source
 STDIN = "-"
 STDIN_NAME = "stdin"
 
-NO_LOGS = frozenset(
-    ".md .rst .pdf .html .css .js .py .pyc .sh .go .java .rs .sql .yaml .yml .toml .ini .cfg .xml .csv .parquet .duckdb"
-    " .db .sqlite .png .jpg .jpeg .gif .svg .ico .whl .so .o .exe .lock .pem .crt .key .tmp .tar .tgz .zip".split()
-)
+_NO_LOGS = """
+.md .rst .pdf .html .css .js .py .pyc .sh .go .java .rs .sql .yaml .yml .toml .ini .cfg .xml .csv .parquet .duckdb .db
+.sqlite .png .jpg .jpeg .gif .svg .ico .whl .so .o .exe .lock .pem .crt .key .tmp .tar .tgz .zip
+"""
+NO_LOGS = frozenset(_NO_LOGS.split())
 """Suffixes of files that a folder may hold and that evidently are no logs."""
 
 
@@ -36,7 +37,8 @@ class Expansion:
 def expand(paths: Sequence[str | os.PathLike[str]]) -> Expansion:
     """Turn paths, folders, globs and `-` into sources, each file once.
 
-    Raises `InputError` for a path that is missing, cannot be opened, is no regular file, or a glob that matches nothing.
+    Raises `InputError` for a path that is missing, cannot be opened or is no regular file, and for a glob that matches
+    nothing.
     """
     found: dict[str, Source] = {}
     skipped: dict[str, None] = {}
@@ -60,7 +62,7 @@ def _expand_one(path: str, skipped: dict[str, None]) -> Iterator[Source]:
 
 
 def _glob(pattern: str, skipped: dict[str, None]) -> Iterator[Source]:
-    matches = sorted(glob.glob(pattern, recursive=True))
+    matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
     if not matches:
         raise InputError(f"{pattern}: no file matches. Check the pattern, and quote it for the shell")
     for match in matches:
@@ -97,7 +99,8 @@ def _file(path: str, *, is_named: bool) -> Source:
         raise InputError(f"{path}: there is no such file. Check the path") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}. Check its rights") from error
-    return Source(Path(os.path.abspath(path)).as_posix(), path, status.st_size, is_named)  # noqa: PTH100: keeps symlinks
+    name = Path(os.path.abspath(path)).as_posix()  # noqa: PTH100 - a link keeps the name that tells its pod
+    return Source(name, path, status.st_size, is_named)
 
 
 def total_bytes(sources: Iterable[Source]) -> int | None:

@@ -50,14 +50,18 @@ class _Peeled:
 
 def peel(block: Block, pending: Pending = NOTHING) -> tuple[Records, Pending]:
     """Return the records of a block and what its streams have begun; hand the latter to the next call."""
-    data = block.data.replace(b"\r\n", b"\n") if b"\r\n" in block.data else block.data
-    lines = data.split(b"\n")
+    lines = block.data.split(b"\n")
     if not block.is_open:
         lines.pop()
-    if not pending and not _LOOKS_CRI.search(data):
-        numbers = range(block.first_line, block.first_line + len(lines))
-        return Records(lines, numbers, lines, block.is_open, len(block.data) if block.is_open else 0), NOTHING
-    return _peel_cri(block, lines, dict(pending))
+    if pending or _may_be_cri(block.data):
+        return _peel_cri(block, lines, dict(pending))
+    texts = [line.removesuffix(b"\r") for line in lines] if b"\r\n" in block.data else lines
+    numbers = range(block.first_line, block.first_line + len(lines))
+    return Records(texts, numbers, lines, block.is_open, len(block.data) if block.is_open else 0), NOTHING
+
+
+def _may_be_cri(data: bytes) -> bool:
+    return (b" stdout " in data or b" stderr " in data) and _LOOKS_CRI.search(data) is not None
 
 
 def _peel_cri(block: Block, lines: list[bytes], pending: dict[bytes, Partial]) -> tuple[Records, Pending]:
@@ -67,7 +71,7 @@ def _peel_cri(block: Block, lines: list[bytes], pending: dict[bytes, Partial]) -
         if found is None:
             peeled.add(line, number, line)
             continue
-        stream, text = found[1], line[found.end() :]
+        stream, text = found[1], line[found.end() :].removesuffix(b"\r")
         begun = pending.pop(stream, None)
         if begun is None and found[2] == b"F":
             peeled.add(text, number, line)
@@ -77,8 +81,15 @@ def _peel_cri(block: Block, lines: list[bytes], pending: dict[bytes, Partial]) -
             pending[stream] = joined
         else:
             peeled.add(b"".join(joined.texts), joined.number, b"\n".join(joined.raws))
-    open_bytes = len(block.data) if block.is_open else 0
-    return Records(peeled.texts, peeled.numbers, peeled.raws, block.is_open and bool(peeled.texts), open_bytes), pending
+    is_open = block.is_open and bool(peeled.texts)
+    open_bytes = _bytes_in_one_piece(peeled, block.first_line) if is_open else 0
+    return Records(peeled.texts, peeled.numbers, peeled.raws, is_open, open_bytes), pending
+
+
+def _bytes_in_one_piece(peeled: _Peeled, last_line: int) -> int:
+    """Measure an open record; 0 where lines of the other stream stand between its pieces."""
+    raw = peeled.raws[-1]
+    return len(raw) if last_line - peeled.numbers[-1] == raw.count(b"\n") else 0
 
 
 def _join(begun: Partial | None, number: int, text: bytes, raw: bytes) -> Partial:
@@ -87,15 +98,19 @@ def _join(begun: Partial | None, number: int, text: bytes, raw: bytes) -> Partia
     return Partial(begun.number, (*begun.texts, text), (*begun.raws, raw))
 
 
-def close(pending: Pending) -> Records:
-    """Return, at the end of a source, the records whose last piece never came; each is its text so far."""
+def close(pending: Pending, last_line: int, *, is_open: bool) -> Records:
+    """Return, at the end of a source, the records whose last piece never came; each is its text so far.
+
+    `last_line` is the source's last line number, `is_open` whether it lacks its newline.
+    """
     begun = sorted(pending.values(), key=lambda partial: partial.number)
-    return Records(
-        [b"".join(partial.texts) for partial in begun],
-        [partial.number for partial in begun],
-        [b"\n".join(partial.raws) for partial in begun],
-        is_open=bool(begun),
-    )
+    peeled = _Peeled()
+    for partial in begun:
+        peeled.add(b"".join(partial.texts), partial.number, b"\n".join(partial.raws))
+    open_bytes = 0
+    if len(begun) == 1 and (size := _bytes_in_one_piece(peeled, last_line)):
+        open_bytes = size + (not is_open)
+    return Records(peeled.texts, peeled.numbers, peeled.raws, bool(begun), open_bytes)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def create_lake(root: Path) -> Lake:
             _initialise(lake)
         lake.ledger.mkdir(exist_ok=True)
     except OSError as error:
-        raise LakeError(f"{root}: cannot be made a lake: {error.strerror}. Choose another folder with --lake") from error
+        raise LakeError(f"{root}: cannot be made a lake: {error.strerror}. Choose another with --lake") from error
     _check_version(lake)
     return lake
 

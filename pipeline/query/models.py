@@ -1,6 +1,6 @@
 """The SQL models as files: their names, grains, keys and comments, and the order in which they build on each other.
 
-A model is one bare `select`; its stem is the name that people type. Its first line states the grain, its second the key:
+A model is one bare `select`; its stem is the name that people type. Its first two lines state grain and key:
 
     -- one row per minute, direction and cluster
     -- key: minute_at, direction, upstream_cluster
@@ -42,6 +42,11 @@ def load_comments(folder: Path | None = None) -> dict[tuple[str, str], str]:
     """Read the meaning of each column by (table, column); the table "" stands for every table."""
     with ((folder or assets("sql")) / "columns.csv").open(newline="") as file:
         return {(row["table"], row["column"]): row["meaning"] for row in csv.DictReader(file)}
+
+
+def question(name: str, folder: Path | None = None) -> str:
+    """Return the SQL of a question."""
+    return ((folder or assets("sql")) / "questions" / f"{name}.sql").read_text()
 
 
 def seeds(folder: Path | None = None) -> dict[str, Path]:

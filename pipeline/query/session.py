@@ -129,13 +129,13 @@ class Session:
         described = self.connection.execute(f"describe {model.name}").fetchall()
         for column, *_ in described:
             meaning = _escaped(self.meaning(model.name, column))
-            self.connection.execute(f'comment on column {model.name}."{column}" is \'{meaning}\'')
+            self.connection.execute(f"comment on column {model.name}.\"{column}\" is '{meaning}'")
 
 
 _NUMBER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "U", "FLOAT", "DOUBLE", "DECIMAL")
 
 
-def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -> Session:  # noqa: B008 (frozen)
+def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -> Session:
     """Open the lake at `root` for reading, with every answer limited to `window` and printed in `timezone`.
 
     Raises `LakeError` where there is no lake, or a newer meshlog wrote it.
@@ -143,7 +143,8 @@ def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -
     lake = layout.open_lake(root)
     ledger = read_ledger(lake)
     scratch = tempfile.TemporaryDirectory(prefix="meshlog-")
-    connection = duckdb.connect(config={"temp_directory": scratch.name, "TimeZone": timezone})
+    connection = duckdb.connect(config={"temp_directory": scratch.name, "autoinstall_known_extensions": False})
+    connection.execute(f"set timezone = '{_escaped(timezone)}'")
     since = window.since and window.since - MARGIN
     until = window.until and window.until + MARGIN
     files = [name for name in ledger.files("access_logs") if layout.overlaps(name, since, until)]

@@ -19,6 +19,21 @@ origins as (
     group by culprit_hop_id
 ),
 
+-- an earlier attempt has its server's line; what its client saw in the end stands on the last one
+last_attempts as (
+    select
+        client_source,
+        client_line_number,
+        concat_ws(
+            ' ',
+            client_response_code,
+            nullif(array_to_string(client_flags, ','), ''),
+            client_response_code_details
+        ) as client_evidence,
+    from hops
+    where client_source is not null and attempt = attempts
+),
+
 findings as (
     select
         origins.cause,
@@ -29,13 +44,63 @@ findings as (
         array_to_string(
             list_sort(list_distinct(list_concat(coalesce(client_flags, []), coalesce(server_flags, [])))), ','
         ) as logged_flags,
-        trim(concat_ws(' ', client_response_code, nullif(array_to_string(client_flags, ','), ''), client_response_code_details))
-            as client_evidence,
-        trim(concat_ws(
-            ' ', server_response_code, nullif(array_to_string(server_flags, ','), ''), server_response_code_details
-        )) as server_evidence,
+        last_attempts.client_evidence,
+        case when server_source is not null then concat_ws(
+            ' ',
+            server_response_code,
+            nullif(array_to_string(server_flags, ','), ''),
+            server_response_code_details
+        ) end as server_evidence,
     from origins
     inner join hops on origins.culprit_hop_id = hops.hop_id
+    left join last_attempts using (client_source, client_line_number)
+),
+
+---------- what the two sides logged, the most frequent first
+
+said as (
+    select
+        cause,
+        culprit_service,
+        service,
+        cluster_subset,
+        'client' as side,
+        client_evidence as evidence,
+        count(distinct call) as lines,
+    from findings
+    where client_evidence is not null
+    group by all
+    union all
+    select
+        cause,
+        culprit_service,
+        service,
+        cluster_subset,
+        'server' as side,
+        server_evidence as evidence,
+        count(*) as lines,
+    from findings
+    where server_evidence is not null
+    group by all
+),
+
+evidence as (
+    select
+        cause,
+        culprit_service,
+        service,
+        cluster_subset,
+        string_agg(lines || ' x ' || evidence, '; ' order by lines desc, evidence)
+            filter (where side = 'client') as client_evidence,
+        string_agg(lines || ' x ' || evidence, '; ' order by lines desc, evidence)
+            filter (where side = 'server') as server_evidence,
+    from (
+        select *, from said
+        qualify row_number() over (
+            partition by cause, culprit_service, service, cluster_subset, side order by lines desc, evidence
+        ) <= 3
+    )
+    group by all
 ),
 
 edge_calls as (
@@ -82,14 +147,12 @@ counted as (
         count(distinct call) as calls,
         count(distinct call) filter (where is_error) as failed_calls,
         count(*) as attempts,
-        count(client_source) filter (where attempt = attempts) as client_lines,
+        count(distinct call) filter (where client_source is not null) as client_lines,
         count(server_source) as server_lines,
         min(started_at) as first_seen_at,
         max(started_at) as last_seen_at,
         list(distinct client_service order by client_service) filter (where client_service is not null) as callers,
         list(distinct server_pod order by server_pod) filter (where server_pod is not null) as server_pods,
-        mode(client_evidence) filter (where client_source is not null and attempt = attempts) as client_evidence,
-        mode(server_evidence) filter (where server_source is not null) as server_evidence,
         mode(upstream_cluster) as upstream_cluster,
         mode(client_service) as client_service,
         (list(distinct request_id order by request_id) filter (where request_id is not null))[:3]
@@ -132,8 +195,8 @@ explained as (
         nameable.last_seen_at,
         nameable.callers,
         nameable.server_pods,
-        nameable.client_evidence,
-        nameable.server_evidence,
+        evidence.client_evidence,
+        evidence.server_evidence,
         causes.resource,
         causes.field,
         causes.advice,
@@ -155,6 +218,11 @@ explained as (
         and nameable.culprit_service is not distinct from edges.culprit_service
         and nameable.service is not distinct from edges.service
         and nameable.cluster_subset is not distinct from edges.cluster_subset
+    left join evidence
+        on nameable.cause = evidence.cause
+        and nameable.culprit_service is not distinct from evidence.culprit_service
+        and nameable.service is not distinct from evidence.service
+        and nameable.cluster_subset is not distinct from evidence.cluster_subset
 )
 
 select * from explained

@@ -1,0 +1,35 @@
+# Every target sets up what it needs: a Python 3.11 or newer and make are enough.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check bench clean
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("meshlog needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
+	@touch $@
+
+demo: .venv/installed ## read the samples, say what went wrong in them, and write the page
+	@rm -rf out/demo
+	@mkdir -p out/demo
+	$(BIN)/meshlog ingest sample_logs --lake out/demo/lake
+	$(BIN)/meshlog diagnose --lake out/demo/lake
+	$(BIN)/meshlog report --lake out/demo/lake --date last --out out/demo/report
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+check: .venv/installed ## all that CI does
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+bench: .venv/installed
+	$(BIN)/python -m bench.ingest
+
+clean:
+	rm -rf .venv out

@@ -1,0 +1,69 @@
+"""The command `meshlog`: one file a verb; each reads its flags, calls one function and picks an exit code.
+
+Nothing heavy is imported before a verb runs, so that help and completion answer at once.
+"""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from pipeline import __version__
+from pipeline.cli.diagnose import diagnose
+from pipeline.cli.ingest import ingest
+from pipeline.cli.report import report
+from pipeline.cli.shell import shell
+from pipeline.cli.sql import sql
+from pipeline.cli.status import status
+from pipeline.cli.trace import trace
+from pipeline.errors import MeshlogError
+from pipeline.text import visible
+
+INTERRUPTED = 130
+
+
+class Meshlog(click.Group):
+    """The verbs together; every error becomes one message on stderr and a documented exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb that was typed."""
+        try:
+            return super().invoke(ctx)
+        except MeshlogError as error:
+            click.echo(f"meshlog: {visible(str(error))}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("meshlog: interrupted; what was committed before stays", err=True)
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # the reader has seen enough; without this Python complains when it flushes stdout at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+
+
+@click.group(
+    cls=Meshlog,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="""Pairs the two sides of every call in Istio's Envoy access logs, and says who is to blame and why.
+
+    \b
+    Examples:
+      meshlog ingest /var/log/pods               read access logs into ./lake
+      meshlog diagnose --since 1h                what went wrong, and who has to change what
+      meshlog trace 967f8e1a-dbc0-4cce-ad53      one request as a waterfall
+      meshlog report --date 2026-11-22 --out .   yesterday as a page
+      meshlog sql "from error_rates"             any question, in SQL
+
+    \b
+    Exit codes: 0 done, 1 failed, 2 usage, 3 a check failed, 4 more lines rejected than allowed,
+    5 no data in the window, 130 interrupted.
+    """,
+)
+@click.version_option(__version__, prog_name="meshlog")
+def cli() -> None:
+    """Hold the verbs together."""
+
+
+for verb in (ingest, diagnose, trace, report, sql, shell, status):
+    cli.add_command(verb)

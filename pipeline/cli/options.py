@@ -1,0 +1,97 @@
+"""The flags that several verbs share, each defined once, and where their answers go."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.query.session import Session, Window
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+FORMATS = ("table", "csv", "json", "jsonl", "md", "parquet")
+"""As `pipeline.query.render.FORMATS`, which must not be imported for help; a test holds the two together."""
+
+lake_option = click.option(
+    "--lake",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="MESHLOG_LAKE",
+    default=Path("lake"),
+    show_default="./lake",
+    help="The folder of Parquet files to use. [env: MESHLOG_LAKE]",
+)
+
+timezone_option = click.option("--tz", "timezone", default="UTC", show_default=True, help="Time zone of all times.")
+
+_since = click.option("--since", metavar="TIME", help="From this time on: 1h (ago), 2026-11-23, 2026-11-23T03:00Z.")
+_until = click.option("--until", metavar="TIME", help="Up to, and without, this time.")
+_format = click.option("--format", "format", type=click.Choice(FORMATS), help="How to write the answer.")
+_output = click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead of stdout."
+)
+
+
+def window_options(verb: Verb) -> Verb:
+    """Add `--lake`, `--since`, `--until` and `--tz`."""
+    return lake_option(_since(_until(timezone_option(verb))))
+
+
+def output_options(verb: Verb) -> Verb:
+    """Add `--format` and `-o`."""
+    return _format(_output(verb))
+
+
+def open_window(lake: Path, since: str | None, until: str | None, timezone: str) -> "Session":
+    """Open a session on the window that was typed, and say on stderr what that is."""
+    from pipeline.query.session import open_session
+    from pipeline.query.window import window, zone
+
+    zone(timezone)
+    chosen = window(since, until, timezone)
+    if chosen.since or chosen.until:
+        click.echo(f"window: {_spoken(chosen, timezone)}", err=True)
+    return open_session(lake, chosen, timezone)
+
+
+def answer(session: "Session", query: str, format: str | None, output: Path | None) -> None:
+    """Write a query's answer to the file or to stdout."""
+    from pipeline.query.render import format_of, write_answer, write_file
+
+    kind = format_of(format, output)
+    if output:
+        write_file(session, query, output, kind)
+        return
+    terminal = sys.stdout.isatty()
+    if terminal and kind == "parquet":
+        raise UsageError("Parquet is not for a terminal. Write it to a file with -o FILE")
+    width = terminal_width() if terminal else None
+    write_answer(session, query, sys.stdout.buffer, kind, width=width, colour=has_colour())
+    sys.stdout.flush()
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal, 80 where nobody knows."""
+    import shutil
+
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def has_colour() -> bool:
+    """Say whether stdout takes colour: a terminal, and NO_COLOR is not set."""
+    import os
+
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _spoken(window: "Window", timezone: str) -> str:
+    from pipeline.query.window import zone
+
+    def spoken(moment: Any) -> str:
+        return moment.astimezone(zone(timezone)).isoformat(timespec="seconds") if moment else "open"
+
+    return f"[{spoken(window.since)}, {spoken(window.until)})"

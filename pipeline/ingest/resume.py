@@ -1,0 +1,118 @@
+"""Finds out how much of a source the lake already holds, by its content alone.
+
+A load's mark fits where the text begins with the same bytes and the stretch before the mark is the same too; then
+reading goes on at the mark. Otherwise the source is new, whatever its name. A file is opened anew for each try;
+standard input cannot be, so what was read from it is kept aside until the question is settled.
+"""
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from pipeline.errors import InputError
+from pipeline.ingest.blocks import Broken, Text, open_text, read_fully
+from pipeline.ingest.shapes import Source
+from pipeline.lake.ledger import HEAD_BYTES, Load, digest
+
+_SPOOL_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Start:
+    """A source's text, standing where reading begins, and the load that this continues (None: at the beginning)."""
+
+    text: Text
+    head: bytes
+    tail: bytes
+    after: Load | None
+
+
+class _Replay(io.RawIOBase):
+    """A stream that can be rewound until `settle` is called."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        super().__init__()
+        self._raw = raw
+        self._spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES)  # noqa: SIM115 - closed by `close`
+        self._is_settled = False
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        if got := self._spool.read(size):
+            return got
+        got = self._raw.read(size)
+        if not self._is_settled:
+            self._spool.write(got)
+        return got
+
+    def rewind(self) -> None:
+        self._spool.seek(0)
+
+    def settle(self) -> None:
+        self._is_settled = True
+
+    def close(self) -> None:
+        self._spool.close()
+        super().close()
+
+
+@contextlib.contextmanager
+def begin(source: Source, stdin: BinaryIO, candidates: Callable[[bytes], list[Load]]) -> Iterator[Start]:
+    """Open a source where reading has to begin; `candidates` names the loads that a head of text may belong to.
+
+    Raises `InputError` where the file cannot be opened any more.
+    """
+    with contextlib.ExitStack() as stack:
+        reopen, settle = _opener(source, stdin, stack)
+        head = read_fully(reopen(), HEAD_BYTES)
+        for load in candidates(head):
+            text = reopen()
+            tail = _tail_before(text, load)
+            if tail is not None:
+                settle()
+                yield Start(text, head, tail, load)
+                return
+        text = reopen()
+        settle()
+        yield Start(text, head, b"", None)
+
+
+def _opener(
+    source: Source, stdin: BinaryIO, stack: contextlib.ExitStack
+) -> tuple[Callable[[], Text], Callable[[], None]]:
+    if source.path is None:
+        replay = stack.enter_context(contextlib.closing(_Replay(stdin)))
+
+        def again() -> Text:
+            replay.rewind()
+            return open_text(replay)  # type: ignore[arg-type]  # it reads as a BinaryIO does
+
+        return again, replay.settle
+    try:
+        file = stack.enter_context(Path(source.path).open("rb"))  # noqa: SIM115 - the stack is the context
+    except OSError as error:
+        raise InputError(f"{source.path}: cannot be read: {error.strerror}. Check its rights") from error
+
+    def anew() -> Text:
+        file.seek(0)
+        return open_text(file)
+
+    return anew, lambda: None
+
+
+def _tail_before(text: Text, load: Load) -> bytes | None:
+    """Return the text before the load's mark, which is then where `text` stands; None where the text is another."""
+    mark = load.mark
+    try:
+        if text.skip(mark.offset - mark.tail_bytes) < mark.offset - mark.tail_bytes:
+            return None
+    except Broken:
+        return None
+    tail = read_fully(text, mark.tail_bytes)
+    return tail if len(tail) == mark.tail_bytes and digest(tail) == mark.tail else None

@@ -1,0 +1,106 @@
+"""Writes a batch's rows and rejects as Parquet files in their final folders, where they count for nothing yet.
+
+Only the ledger record makes them part of the lake, so a failure in here leaves files that nobody reads. Rows are split
+by the UTC hour in which they started and sorted by it, so that files compress and prune; dictionary columns stay so.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.errors import LakeError
+from pipeline.ingest.shapes import Reject
+from pipeline.lake.layout import Lake, access_logs_file, quarantine_file
+from pipeline.lake.ledger import sync_folder
+from pipeline.lake.schema import QUARANTINE
+
+ROW_GROUP = 128 << 10
+_HOUR_US = 3_600_000_000
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Rejects of one source."""
+
+    source: str
+    rejects: tuple[Reject, ...]
+
+
+def write_rows(lake: Lake, batch: str, tables: Sequence[pa.Table]) -> tuple[str, ...]:
+    """Write rows to one file an hour; returns the files' names relative to the lake.
+
+    Raises `LakeError` where the disk refuses; what was written so far is removed.
+    """
+    if not tables:
+        return ()
+    rows = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    rows = rows.take(pc.sort_indices(rows, [("started_at", "ascending"), ("line_number", "ascending")]))
+    files = [(access_logs_file(hour, batch), part) for hour, part in _by_hour(rows)]
+    return _write_all(lake, files)
+
+
+def _by_hour(rows: pa.Table) -> Iterable[tuple[datetime, pa.Table]]:
+    hours = pc.divide(rows["started_at"].cast(pa.int64()), _HOUR_US).combine_chunks()
+    begin = 0
+    for run in pc.run_end_encode(hours).run_ends.to_pylist():
+        yield datetime.fromtimestamp(hours[begin].as_py() * 3600, UTC), rows.slice(begin, run - begin)
+        begin = run
+
+
+def write_rejects(lake: Lake, batch: str, at: datetime, rejected: Iterable[Rejected]) -> tuple[str, ...]:
+    """Write rejects to one file; none where there are none. Raises as `write_rows`."""
+    rows = [
+        {"quarantined_at": at, "source": part.source, "line_number": r.line_number, "reason": r.reason, "raw": r.raw}
+        for part in rejected
+        for r in part.rejects
+    ]
+    if not rows:
+        return ()
+    return _write_all(lake, [(quarantine_file(at, batch), pa.Table.from_pylist(rows, schema=QUARANTINE))])
+
+
+def _write_all(lake: Lake, files: Iterable[tuple[str, pa.Table]]) -> tuple[str, ...]:
+    written: list[str] = []
+    try:
+        for name, table in files:
+            written.append(name)
+            _write(lake.root / name, table)
+    except (OSError, pa.ArrowException) as error:
+        remove(lake, written)
+        what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise LakeError(f"{lake.root / name}: cannot be written: {what}. Make room and ingest again") from error
+    return tuple(written)
+
+
+def remove(lake: Lake, names: Iterable[str]) -> None:
+    """Delete files that will not be committed, as far as the disk allows; the next ingest looks for the rest."""
+    for name in names:
+        with contextlib.suppress(OSError):
+            (lake.root / name).unlink(missing_ok=True)
+
+
+_PLAIN = ("request_id", "upstream_local_address", "downstream_remote_address", "line_number")
+"""Columns of mostly distinct values, for which a dictionary is a waste."""
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        row_group_size=ROW_GROUP,
+        use_dictionary=[name for name in table.schema.names if name not in _PLAIN],
+        write_page_index=False,
+    )
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+    for folder in (path.parent, path.parent.parent):
+        sync_folder(folder)

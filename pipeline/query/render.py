@@ -1,0 +1,111 @@
+"""A query's answer as bytes: table, csv, json, jsonl, md or parquet, every value as DuckDB writes it.
+
+Values come from logs and so from strangers. What a person reads (table, md) shows control and direction characters as
+escapes; what a program reads (csv, json, jsonl, parquet) keeps them.
+"""
+
+import io
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pipeline.errors import MeshlogError, UsageError
+from pipeline.query.session import Session, Texts
+from pipeline.text import visible
+
+_COPY_OPTIONS = {
+    "csv": "format csv, header",
+    "json": "format json, array true",
+    "jsonl": "format json",
+    "parquet": "format parquet, compression zstd",
+}
+
+FORMATS = ("table", "csv", "json", "jsonl", "md", "parquet")
+
+_SUFFIXES = {".txt": "table", ".ndjson": "jsonl", **{f".{name}": name for name in FORMATS[1:]}}
+
+
+def format_of(chosen: str | None, output: Path | None) -> str:
+    """Return the format a user chose, or that a file's suffix tells, else `table`. Raises `UsageError`."""
+    if chosen:
+        return chosen
+    if output is None:
+        return "table"
+    try:
+        return _SUFFIXES[output.suffix]
+    except KeyError as error:
+        raise UsageError(
+            f"{output}: its suffix tells no format. Add --format with one of {', '.join(FORMATS)}"
+        ) from error
+
+
+def write_answer(
+    session: Session,
+    sql: str,
+    to: BinaryIO,
+    kind: str,
+    *,
+    width: int | None = None,
+    colour: bool = False,
+    parameters: Mapping[str, Any] | None = None,
+) -> None:
+    """Run one query and write its answer to `to` in the format `kind`, tables at most `width` columns wide.
+
+    Raises `QueryError`.
+    """
+    if kind == "table":
+        to.write(_as_table(session.texts(sql, parameters), width, colour).encode())
+    elif kind == "md":
+        to.write(_as_markdown(session.texts(sql, parameters)).encode())
+    else:
+        with tempfile.TemporaryDirectory(prefix="meshlog-") as folder:
+            file = Path(folder) / "answer"
+            session.copy(sql, file, _COPY_OPTIONS[kind], parameters)
+            with file.open("rb") as answer:
+                shutil.copyfileobj(answer, to)
+
+
+def write_file(session: Session, sql: str, path: Path, kind: str, parameters: Mapping[str, Any] | None = None) -> None:
+    """Write one query's answer to a file, which appears whole or not at all. Raises `MeshlogError`, `QueryError`."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write_answer(session, sql, file, kind, parameters=parameters)
+        temporary.replace(path)
+    except OSError as error:
+        raise MeshlogError(f"{path}: cannot be written: {error.strerror}. Choose another file with -o") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _as_table(texts: Texts, width: int | None, colour: bool) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold" if colour else "")
+    for name, is_number in zip(texts.columns, texts.is_number, strict=True):
+        table.add_column(Text(visible(name)), justify="right" if is_number else "left", overflow="fold")
+    for row in texts.rows:
+        table.add_row(*(Text("" if value is None else visible(value)) for value in row))
+    out = io.StringIO()
+    # without a terminal a table is as wide as it needs to be: a pipe folds nothing
+    console = Console(file=out, width=width or 10_000, force_terminal=colour, no_color=not colour, highlight=False)
+    console.print(table)
+    rows = len(texts.rows)
+    return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines()) + f"({rows} row{'s' * (rows != 1)})\n"
+
+
+def _as_markdown(texts: Texts) -> str:
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cells) + " |\n"
+
+    def cell(value: str | None) -> str:
+        return "" if value is None else visible(value).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+    head = line([cell(name) for name in texts.columns])
+    rule = line(["---:" if is_number else "---" for is_number in texts.is_number])
+    return head + rule + "".join(line([cell(value) for value in row]) for row in texts.rows)

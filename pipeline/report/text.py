@@ -1,0 +1,133 @@
+"""How values become text on a page: what a log wrote shows as it is, and cannot act; numbers carry their units.
+
+Control, direction-changing and other invisible characters are shown as escapes (`\\x1b`, `\\u202e`), so that a path
+cannot hide its end, turn the line around or reach the terminal it is pasted into. Only formatting happens here: every
+number comes from SQL.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup, escape
+
+NOTHING = "–"
+"""What stands where there is no value."""
+
+_INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_NAME = re.compile(r"[A-Za-z0-9._:-]+")
+
+
+def visible(text: str) -> str:
+    """Return `text` with every character that could not be seen, or would move others, as an escape."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(char) if unicodedata.category(char) in _INVISIBLE else char for char in text)
+
+
+def _escaped(char: str) -> str:
+    if char in _NAMED:
+        return _NAMED[char]
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def shown(value: Any) -> Any:
+    """Return what a page prints for any value: markup as it is, text made visible, a sign for nothing."""
+    if value is None:
+        return NOTHING
+    return value if isinstance(value, Markup) else visible(str(value))
+
+
+def cut(value: str | None, width: int = 72) -> Markup:
+    """Return a long value cut in its middle, with the whole of it as the title."""
+    if value is None:
+        return Markup(NOTHING)
+    whole = visible(value)
+    if len(whole) <= width:
+        return escape(whole)
+    tail = width // 3
+    short = f"{whole[: width - tail - 1]}…{whole[-tail:]}"
+    return Markup('<span class="cut" title="{}">{}</span>').format(whole[:2000], short)
+
+
+def lines(text: str) -> Markup:
+    """Return a text of several lines for a `pre`: its own line ends stay, all else is made visible."""
+    return Markup("\n").join(visible(line) for line in text.splitlines())
+
+
+def is_name(value: str | None) -> bool:
+    """Say whether a value from a log can be nothing but a name, so that a command may hold it."""
+    return value is not None and _NAME.fullmatch(value) is not None
+
+
+def count(value: float | None) -> str:
+    """Format a number of things: 1,234."""
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def rate(value: float | None) -> str:
+    """Format a share of 0 to 1 in per cent; what is not nothing never reads as 0."""
+    if value is None:
+        return NOTHING
+    percent = value * 100
+    if 0 < percent < 0.1:
+        return "< 0.1 %"
+    return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.1f} %"
+
+
+def ms(value: float | None) -> str:
+    """Format milliseconds in the unit that fits: 0.8 ms, 16 ms, 1.25 s, 3.0 min."""
+    if value is None:
+        return NOTHING
+    size = abs(value)
+    if size < 10:
+        return f"{value:.1f}".removesuffix(".0") + " ms"
+    if size < 1000:
+        return f"{value:.0f} ms"
+    return f"{value / 1000:.2f} s" if size < 60_000 else f"{value / 60_000:.1f} min"
+
+
+def change(value: float | None, unit: str) -> str:
+    """Format a difference with its sign, in the words of its unit."""
+    if value is None:
+        return NOTHING
+    size = {"count": count, "ms": ms, "rate": _points}[unit](abs(value))
+    return f"{'+' if value > 0 else '−'}{size}" if value else "no change"
+
+
+def _points(value: float) -> str:
+    return f"{value * 100:.1f} points"
+
+
+def clock(value: datetime | None, zone: ZoneInfo) -> str:
+    """Format a moment of the day, to the second."""
+    return NOTHING if value is None else f"{value.astimezone(zone):%H:%M:%S}"
+
+
+def day(value: date) -> str:
+    """Format a date in words: Monday, 23 November 2026."""
+    return f"{value:%A}, {value.day} {value:%B %Y}"
+
+
+def pasted(sql: str, parameters: Mapping[str, Any]) -> str:
+    """Return a question's SQL with its parameters written out, so that it runs in any DuckDB shell on the models."""
+    return re.sub(
+        r"^(?!--).*$",
+        lambda line: re.sub(r"\$(\w+)", lambda name: _literal(parameters[name[1]]), line[0]),
+        sql.strip(),
+        flags=re.MULTILINE,
+    )
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, Sequence):
+        return "[" + ", ".join(_literal(each) for each in value) + "]"
+    return json.dumps(value)

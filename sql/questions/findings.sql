@@ -1,0 +1,49 @@
+-- what went wrong, the finding that cost the most requests first
+with
+
+findings as (
+    select * from diagnoses
+),
+
+-- a failed request belongs to the finding whose call its failure began with
+roots as (
+    select hops.culprit_hop_id
+    from traces
+    inner join hops on traces.trace_id = hops.hop_id
+    where traces.is_error
+),
+
+failed as (
+    select
+        hops.cause,
+        hops.culprit_service,
+        hops.service,
+        hops.cluster_subset,
+        count(*) as failed_requests,
+    from roots
+    inner join hops on roots.culprit_hop_id = hops.hop_id
+    group by all
+),
+
+counted as (
+    select
+        findings.*,
+        coalesce(failed.failed_requests, 0) as failed_requests,
+    from findings
+    left join failed
+        on findings.cause = failed.cause
+        and findings.culprit_service is not distinct from failed.culprit_service
+        and findings.service is not distinct from failed.service
+        and findings.cluster_subset is not distinct from failed.cluster_subset
+),
+
+ranked as (
+    select
+        *,
+        count(*) over () as found,
+    from counted
+    order by failed_requests desc, failed_calls desc, calls desc, diagnosis_id
+    limit $limit
+)
+
+select * from ranked

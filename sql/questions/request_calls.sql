@@ -1,0 +1,72 @@
+-- the calls of some requests, in the order of a waterfall: what was called, when, and who spent the time
+-- Offsets are milliseconds from the request's begin. The server's interval is laid inside the client's, which clocks of
+-- two nodes may put elsewhere; a bar is at least a 250th of its request wide, or it could not be seen.
+with recursive
+
+spans as (
+    select * from trace_spans
+    where list_contains($trace_ids, trace_id)
+),
+
+walked as (
+    select
+        hop_id,
+        [started_at::varchar || hop_id] as way,
+    from spans
+    where depth = 0
+    union all
+    select
+        spans.hop_id,
+        list_append(walked.way, spans.started_at::varchar || spans.hop_id) as way,
+    from walked
+    inner join spans on spans.parent_hop_id = walked.hop_id
+),
+
+timed as (
+    select
+        spans.*,
+        row_number() over (partition by spans.trace_id order by walked.way) as position,
+        count(*) over (partition by spans.trace_id) as found,
+        hops.client_response_code,
+        array_to_string(hops.client_flags, ',') as client_flags,
+        hops.client_response_code_details,
+        hops.client_duration_ms,
+        hops.server_response_code,
+        array_to_string(hops.server_flags, ',') as server_flags,
+        hops.server_response_code_details,
+        hops.server_duration_ms,
+        hops.network_ms,
+        hops.proxy_ms,
+        hops.app_ms,
+        hops.below_ms,
+        (epoch_us(hops.client_started_at) - epoch_us(traces.started_at)) / 1000 as client_from_ms,
+        (epoch_us(hops.server_started_at) - epoch_us(traces.started_at)) / 1000 as server_at_ms,
+        (max(epoch_us(coalesce(hops.client_ended_at, hops.server_ended_at))) over (partition by spans.trace_id)
+            - epoch_us(traces.started_at)) / 250000 as least_ms,
+    from spans
+    inner join walked using (hop_id)
+    inner join hops using (hop_id)
+    inner join traces on spans.trace_id = traces.trace_id
+),
+
+inside as (
+    select
+        *,
+        case
+            when server_at_ms is null or client_from_ms is null then server_at_ms
+            else greatest(client_from_ms, least(server_at_ms, client_from_ms + client_duration_ms - server_duration_ms))
+        end as server_from_ms,
+    from timed
+),
+
+drawn as (
+    select
+        * exclude (server_at_ms, least_ms),
+        client_from_ms + greatest(client_duration_ms, least_ms) as client_to_ms,
+        server_from_ms + greatest(server_duration_ms, least_ms) as server_to_ms,
+    from inside
+    where position <= $limit
+    order by trace_id, position
+)
+
+select * from drawn

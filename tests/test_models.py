@@ -1,0 +1,176 @@
+"""The models keep what their files promise: grain, key, comments, and an answer on any lake."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.query.models import INTERNAL, load_comments, load_models, seeds
+from pipeline.query.session import open_session
+
+MODELS = load_models()
+TABLES = [name for name in MODELS if name not in INTERNAL]
+
+CONTRACT = """access_logs hops trace_spans traces latency_breakdown error_rates diagnoses endpoints service_graph retries
+    coverage quarantine loads""".split()
+
+
+@pytest.fixture(scope="module")
+def session(samples_lake):
+    """A session on the samples."""
+    opened = open_session(samples_lake)
+    yield opened
+    opened.close()
+
+
+def test_every_table_of_the_contract_has_a_model():
+    """The names that people type are there."""
+    assert set(CONTRACT) <= set(TABLES)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_begins_with_its_grain_and_key(name):
+    """The first line reads `-- one row per ...`, the second names the key."""
+    first, second, *_ = MODELS[name].sql.splitlines()
+
+    assert first.startswith("-- one row per ")
+    assert second.startswith("-- key: ")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_key_is_unique(session, name):
+    """No two rows of a table share its key, null being a value like any other."""
+    key = ", ".join(MODELS[name].key)
+
+    assert session.rows(f"select {key}, count(*) as rows from {name} group by {key} having count(*) > 1") == []
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_column_has_a_meaning(session, name):
+    """Each column of each table carries a comment."""
+    assert [column for column, _, meaning in session.columns(name) if not meaning] == []
+
+
+def test_no_meaning_is_left_over(session):
+    """Each row of columns.csv belongs to a column that exists."""
+    columns = {(table, column) for table in TABLES for column, _, _ in session.columns(table)}
+    names = {column for _, column in columns}
+    left = [entry for entry in load_comments() if entry not in columns and not (entry[0] == "" and entry[1] in names)]
+
+    assert left == []
+
+
+def test_grain_and_meanings_are_comments_in_duckdb(session):
+    """Any DuckDB client sees what the files say."""
+    session.rows("from error_rates")
+    table = session.rows("select comment from duckdb_tables() where table_name = 'error_rates'")
+    column = session.rows(
+        "select comment from duckdb_columns() where table_name = 'error_rates' and column_name = 'errors'"
+    )
+
+    assert table == [{"comment": "one row per minute, direction and cluster"}]
+    assert column == [{"comment": "lines with is_error"}]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_an_empty_lake_answers(empty_lake, name):
+    """Every table answers on a lake without rows: no rows, and no error."""
+    session = open_session(empty_lake)
+
+    assert session.rows(f"from {name}") == []
+
+    session.close()
+
+
+def test_the_parts_of_a_hop_add_up(session):
+    """Network, proxy, application and below are the client's whole time, wherever both sides were logged."""
+    wrong = session.rows("""
+        from hops
+        where attempt = attempts and app_ms is not null and client_duration_ms >= server_duration_ms
+            and network_ms + proxy_ms + app_ms + below_ms <> client_duration_ms
+            and below_ms <= server_duration_ms
+    """)
+
+    assert wrong == []
+
+
+def test_the_law_holds_for_every_source(session):
+    """lines = rows + rejects + noise + blank."""
+    assert session.rows("from loads where lines <> rows + rejects + noise + blank") == []
+
+
+def test_hops_use_every_line_once(session):
+    """Each line of the log is one side of a hop: none is lost, and a server's line is in one hop only."""
+    lost = session.rows("""
+        from access_logs
+        anti join hops on source = client_source and line_number = client_line_number
+        anti join hops as served on source = served.server_source and line_number = served.server_line_number
+    """)
+    twice = session.rows("""
+        select server_source, server_line_number from hops
+        where server_source is not null
+        group by all having count(*) > 1
+    """)
+
+    assert lost == []
+    assert twice == []
+
+
+def test_every_cause_is_in_the_seed(session):
+    """A rule cannot say a word that causes.csv does not explain."""
+    assert session.rows("select cause from hop_causes anti join causes using (cause)") == []
+
+
+def test_the_seed_holds_every_cause_of_the_design():
+    """causes.csv has the agreed words, each with resource or advice, and a command that only reads."""
+    import csv
+
+    with seeds()["causes"].open(newline="") as file:
+        causes = {row["cause"]: row for row in csv.DictReader(file)}
+
+    assert set(causes) == set(
+        """connect_refused connect_timeout app_down app_crash app_5xx app_error upstream_reset protocol_error
+        slow_upstream slow_endpoint no_endpoints outlier_ejection overload retried no_route no_cluster blocked_egress
+        direct_response tls_mismatch tls_identity denied authz_down rate_limited injected_fault client_gone bad_request
+        proxy_gone unknown""".split()
+    )
+    assert all(row["advice"] and row["title"] for row in causes.values())
+    assert all(row["next_command"].split()[0] in ("kubectl", "istioctl") for row in causes.values())
+
+
+def test_the_seed_holds_every_flag_of_envoy():
+    """response_flags.csv has the thirty core flags of Envoy 1.40."""
+    import csv
+
+    with seeds()["response_flags"].open(newline="") as file:
+        flags = {row["flag"] for row in csv.DictReader(file)}
+
+    assert flags == set(
+        """LH UH UT LR UR UF UC UO NR DI FI RL UAEX RLSE DC URX SI IH DPE UMSDR RFCF NFCF DT UPE NC OM DF DO DR
+        UDO""".split()
+    )
+
+
+def test_a_window_keeps_pairs_at_its_edges(samples_lake):
+    """A call just inside the window has both its sides, although one line lies outside."""
+    whole = open_session(samples_lake)
+    edge = whole.rows("""
+        select server_started_at from hops
+        where link = 'address' and client_started_at < server_started_at and attempt = 1 and attempts = 1
+        order by all limit 1
+    """)[0]["server_started_at"]
+    whole.close()
+
+    from pipeline.query.session import Window
+
+    before = open_session(samples_lake, Window(until=edge))
+    last = before.rows("select link from hops where server_started_at = $edge", {"edge": edge})
+    before.close()
+
+    assert "address" in [row["link"] for row in last]
+
+
+def test_an_sql_file_can_be_pasted_into_duckdb(session):
+    """A model is one bare select: it runs as it stands once what it reads is there."""
+    session.rows("from traces")
+
+    assert session.rows(Path("sql/marts/traces.sql").read_text())
