@@ -31,7 +31,8 @@ class Meshlog(click.Group):
         try:
             return super().invoke(ctx)
         except MeshlogError as error:
-            click.echo(f"meshlog: {visible(str(error))}", err=True)
+            lines = (visible(line) for line in str(error).splitlines())
+            click.echo("meshlog: " + "\n".join(lines), err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("meshlog: interrupted; what was committed before stays", err=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.options import answer, has_colour, open_window, output_options, window_options
+from pipeline.cli.options import answer, has_colour, open_window, output_options, terminal_width, window_options
 
 
 @click.command(short_help="Say what went wrong, and who has to change what.")
@@ -29,5 +29,5 @@ def diagnose(
     if format or output:
         answer(session, "from diagnoses", format, output)
     else:
-        for line in finding_lines(session):
+        for line in finding_lines(session, terminal_width()):
             click.secho(line.text, bold=line.is_head if has_colour() else None)

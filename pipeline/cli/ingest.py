@@ -77,7 +77,7 @@ def _spoken(summary: "Summary") -> Iterator[str]:
         f"{counts.noise:,} noise + {counts.blank:,} blank"
     )
     if counts.rejects:
-        yield "see why: meshlog sql \"select source, line_number, reason from quarantine\""
+        yield 'see why: meshlog sql "select source, line_number, reason from quarantine"'
 
 
 def _exit_code(summary: "Summary", max_rejects: float) -> int:

@@ -75,10 +75,10 @@ def answer(session: "Session", query: str, format: str | None, output: Path | No
 
 
 def terminal_width() -> int:
-    """Return the columns of the terminal, 80 where nobody knows."""
+    """Return the columns of the terminal, 100 where there is none."""
     import shutil
 
-    return shutil.get_terminal_size((80, 24)).columns
+    return shutil.get_terminal_size((100, 24)).columns
 
 
 def has_colour() -> bool:

@@ -1,11 +1,11 @@
 """`meshlog report`: the nightly page and tables for one day."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from pipeline.cli.options import lake_option, timezone_option
-
 
 
 @click.command(short_help="Write the nightly page for a day.")
@@ -26,12 +26,14 @@ from pipeline.cli.options import lake_option, timezone_option
 @click.option(
     "--format",
     "tables_format",
-    type=click.Choice(["parquet", "csv", "json", "jsonl", "none"]),
+    type=click.Choice(["parquet", "csv", "json", "none"]),
     default="parquet",
     show_default=True,
     help="How to write the tables beside the page.",
 )
-def report(lake: Path, timezone: str, day: str, out: Path, tables_format: str) -> None:
+def report(
+    lake: Path, timezone: str, day: str, out: Path, tables_format: Literal["parquet", "csv", "json", "none"]
+) -> None:
     """Write one self-contained HTML page for a day, against the day before, and its tables as files.
 
     \b
@@ -42,9 +44,10 @@ def report(lake: Path, timezone: str, day: str, out: Path, tables_format: str) -
 
     Exits with 5 where the lake holds nothing of that day.
     """
-    from pipeline.query.window import day_named
+    from pipeline.report.days import day_named
     from pipeline.report.nightly import write_nightly
 
-    chosen = day_named(day, timezone, lake)
-    page = write_nightly(lake, chosen, out, timezone=timezone, tables_format=tables_format)
+    chosen = day_named(day, lake, timezone)
+    tables = None if tables_format == "none" else tables_format
+    page = write_nightly(lake, chosen, out, timezone=timezone, tables_format=tables)
     click.echo(page)

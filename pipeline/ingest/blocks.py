@@ -52,7 +52,7 @@ _MAGIC: tuple[tuple[bytes, str, Callable[[], Any]], ...] = (
     (b"\xfd7zXZ\x00", "xz", lzma.LZMADecompressor),
 )
 _DAMAGE: tuple[type[Exception], ...] = (
-    isal_zlib.error,
+    isal_zlib.error,  # type: ignore[assignment]
     zlib.error,
     zstandard.ZstdError,
     lzma.LZMAError,

@@ -94,25 +94,25 @@ class _Facts:
     def is_gateway(self) -> Mask:
         """Find gateways' lines: by cluster or pod name, an own listening address, or the peer that they appended."""
         by_cluster = self._east_west | self._other_gateway
-        by_pod = self._each("pod")(lambda pod: "gateway" in pod) & ~self._goes_on_from_elsewhere()
+        by_pod = self._each("pod")(lambda pod: "gateway" in pod) & ~self._goes_on_from(own=False)
         no_chain = self._no_chain & self._local_port(lambda at: _port(at) in ("443", "8443", "15443"))
         return by_cluster | by_pod | no_chain | self._listens() | self._appended_peer()
 
     def _listens(self) -> Mask:
         """Find lines that arrived at a gateway's port of the very address from which the call went on."""
-        own = self._own_address()
         at_port = self._local_port(lambda at: _port(at) in GATEWAY_PORTS)
-        comes_from = self._texts("upstream_local_address")
-        return at_port & ~self._server_cluster & _known(comes_from.str.starts_with(own))
+        return at_port & ~self._server_cluster & self._goes_on_from(own=True)
 
-    def _goes_on_from_elsewhere(self) -> Mask:
-        """Find lines of calls to another address than the proxy's own, as at the sidecar of an app named "gateway"."""
-        return _known(~self._texts("upstream_local_address").str.starts_with(self._own_address()))
-
-    def _own_address(self) -> pl.Series:
+    def _goes_on_from(self, *, own: bool) -> Mask:
+        """Find calls that go on from the address at which they arrived, or, not `own`, from another one."""
         encoded = self._rows["downstream_local_address"].combine_chunks()
-        starts = pa.array([at[: at.rindex(":") + 1] if ":" in at else None for at in encoded.dictionary.to_pylist()])
-        return pl.Series(pl.from_arrow(starts.cast(pa.string()).take(encoded.indices)))
+        starts = [at[: at.rindex(":") + 1] if ":" in at else None for at in encoded.dictionary.to_pylist()]
+        arrived = pa.array(starts, pa.string()).take(encoded.indices)
+        both = pl.DataFrame(
+            {"went": self._texts("upstream_local_address"), "arrived": pl.Series(pl.from_arrow(arrived))}
+        )
+        is_own = both.select(pl.col("went").str.starts_with(pl.col("arrived"))).to_series()
+        return _known(is_own == own)
 
     def _appended_peer(self) -> Mask:
         """Find lines whose sender is the last X-Forwarded-For entry: only a proxy that uses the socket's address

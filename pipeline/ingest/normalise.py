@@ -44,7 +44,7 @@ def rows(parsed: pa.Table, context: Context) -> pa.Table:
     columns.update(_cluster_parts(columns["upstream_cluster"]))
     columns.update(_known_beforehand(columns, context))
     length = parsed.num_rows
-    return pa.table({f.name: _as(columns.get(f.name), f.type, length) for f in ACCESS_LOGS})
+    return pa.table([_as(columns.get(f.name), f.type, length) for f in ACCESS_LOGS], schema=ACCESS_LOGS)
 
 
 def distinct(encoded: pa.DictionaryArray, clean: Callable[[str], str | None]) -> pa.DictionaryArray:

@@ -4,6 +4,7 @@ Every figure comes from a model; here it is only put into words. Values from log
 escapes.
 """
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,8 @@ class Line:
     is_head: bool = False
 
 
-def finding_lines(session: Session) -> Iterator[Line]:
-    """Put every finding of the window into words.
+def finding_lines(session: Session, width: int) -> Iterator[Line]:
+    """Put every finding of the window into words, folded to `width` columns.
 
     Raises `NoDataError` where the window holds no line at all.
     """
@@ -37,10 +38,10 @@ def finding_lines(session: Session) -> Iterator[Line]:
             raise NoDataError("the lake holds no access-log line in this window. See what it holds: meshlog status")
         yield Line(f"Nothing went wrong in {seen:,} lines.")
     for number, finding in enumerate(findings, 1):
-        yield from _finding(number, finding)
+        yield from _finding(number, finding, width)
 
 
-def _finding(number: int, row: Row) -> Iterator[Line]:
+def _finding(number: int, row: Row, width: int) -> Iterator[Line]:
     where = f"{row['service'] or 'no service'}" + (f" ({row['cluster_subset']})" if row["cluster_subset"] else "")
     yield Line(visible(f"{number}. {row['cause']}: {row['title']}"), is_head=True)
     facts = {
@@ -57,8 +58,16 @@ def _finding(number: int, row: Row) -> Iterator[Line]:
     }
     for name, text in facts.items():
         if text:
-            yield Line(f"   {name:<8} {visible(text)}")
+            yield from _folded(f"   {name:<8} ", visible(text), width)
     yield Line("")
+
+
+def _folded(lead: str, text: str, width: int) -> Iterator[Line]:
+    """Fold a text behind its lead; a word that is longer than the line stays whole, so that it can be copied."""
+    pieces = textwrap.wrap(text, max(20, width - len(lead)), break_long_words=False, break_on_hyphens=False)
+    for piece in pieces:
+        yield Line(lead + piece)
+        lead = " " * len(lead)
 
 
 def _time(moment: Any) -> str:
@@ -104,6 +113,7 @@ def _trace(trace: Row, spans: list[Row], width: int) -> Iterator[Line]:
         f"{trace['response_code']}  {trace['duration_ms']} ms  {verdict}"
     )
     yield Line(f"  {visible(shown)}")
+    yield Line(visible(f"  entered at {trace['entry_service'] or 'outside'}"))
     if not trace["is_complete"]:
         yield Line("  incomplete: a side was not logged, or a service did not pass x-request-id on")
     named = [(span, _name(span)) for span in _as_tree(spans)]
@@ -119,8 +129,8 @@ def _trace(trace: Row, spans: list[Row], width: int) -> Iterator[Line]:
             f"  {_cut(name, longest):<{longest}} {span['response_code'] or '-':>4} {mark}"
             f"{span['duration_ms'] or 0:>6} ms  {bar}".rstrip()
         )
-        if span["cause"] and span["is_error"]:
-            yield Line(visible(f"  {'  ' * span['depth']}  ^ {span['cause']}: {span['culprit_service'] or 'outside'}"))
+        if span["culprit_hop_id"] == span["hop_id"]:
+            yield Line(f"  {'  ' * span['depth']}^ {span['cause']}")
     yield Line("")
 
 
@@ -139,8 +149,7 @@ def _as_tree(spans: list[Row]) -> Iterator[Row]:
 def _name(span: Row) -> str:
     subset = f" ({span['cluster_subset']})" if span["cluster_subset"] else ""
     attempt = f" attempt {span['attempt']}/{span['attempts']}" if span["attempts"] > 1 else ""
-    lead = "  " * span["depth"]
-    return visible(f"{lead}{span['client_service'] or 'outside'} -> {span['service'] or 'no service'}{subset}{attempt}")
+    return visible(f"{'  ' * span['depth']}{span['service'] or 'no service'}{subset}{attempt}")
 
 
 def _cut(text: str, width: int) -> str:

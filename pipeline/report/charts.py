@@ -5,6 +5,7 @@ sheet, so they follow light and dark; and whatever a log wrote is made visible t
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import altair as alt
@@ -13,197 +14,225 @@ from markupsafe import Markup
 
 from pipeline.report.text import ms, visible
 
-Rows = Sequence[dict[str, Any]]
+Row = dict[str, Any]
+Spec = dict[str, Any]
+"""A Vega-Lite specification that reads the data set "rows"."""
 
-WIDE, NARROW = 1040, 328
+WIDE, NARROW = 1080, 328
 """Pixels: the page's text column, and a phone of 360 without its margins."""
 
-_AXIS_SPACE = 48
-_FONT = "system-ui, sans-serif"
 PARTS = ("app", "below", "proxy", "network")
 """The parts of a call's time, in the order in which their bars stand; each has a colour --app, --below, ..."""
 
+_ROWS = alt.NamedData("rows")
+_AXIS_SPACE = 44
 
-def error_rate(rows: Rows, description: str) -> Markup:
+
+def error_rate(rows: Sequence[Row], description: str) -> Markup:
     """Draw the error rate of every step of time, and under it the requests that it is a rate of."""
-    return _both(lambda width: _over_time(rows, width), description)
+    drawn = [{name: row[name] for name in _OVER_TIME} for row in rows]
+    return _both(lambda width: _over_time(rows, width), drawn, description)
 
 
-def latency(rows: Rows, description: str) -> Markup:
+def latency(rows: Sequence[Row], description: str) -> Markup:
     """Draw one bar a service: the mean time of its calls, as the parts that it went to."""
-    return _both(lambda width: _parts(rows, width), description)
+    return _both(_parts, [_service(position, row) for position, row in enumerate(rows)], description)
 
 
-def waterfall(rows: Rows, description: str) -> Markup:
+def waterfall(rows: Sequence[Row], description: str) -> Markup:
     """Draw one request: for each call the client's interval, in it the server's; failed calls in their own colour."""
-    return _both(lambda width: _intervals(rows, width), description)
+    return _both(_intervals, [_call(row) for row in rows], description)
 
 
-def _both(draw: Callable[[int], alt.LayerChart | alt.VConcatChart], description: str) -> Markup:
-    wide, narrow = (_svg(draw(width), description) for width in (WIDE, NARROW))
+def _both(spec: Callable[[int], Spec], rows: Sequence[Row], description: str) -> Markup:
+    wide, narrow = (_svg(spec(width) | {"datasets": {"rows": rows}}, description) for width in (WIDE, NARROW))
     return Markup('<div class="chart wide">{}</div><div class="chart narrow">{}</div>').format(wide, narrow)
 
 
-def _svg(chart: alt.LayerChart | alt.VConcatChart, description: str) -> Markup:
+def _svg(spec: Spec, description: str) -> Markup:
     """Render to SVG with one role and one name instead of Vega's own for every mark."""
-    styled = chart.configure(
-        background="transparent", padding=0, font=_FONT, aria=False, view=alt.ViewConfig(stroke=None)
-    ).configure_axis(
-        labelColor="var(--muted)", titleColor="var(--muted)", labelFontSize=12, gridColor="var(--line)",
-        domainColor="var(--line)", tickColor="var(--line)", titleFontWeight="normal", titleFontSize=12,
+    svg: str = vl_convert.vegalite_to_svg(spec)
+    opening, rest = svg.split(">", 1)
+    opening = opening.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
+    named = Markup(' role="img" aria-label="{}">').format(visible(description))
+    return Markup(opening) + named + Markup(rest)  # noqa: S704 (Vega escapes the texts that it draws)
+
+
+def _spec(chart: alt.LayerChart | alt.VConcatChart) -> Spec:
+    axis = alt.AxisConfig(
+        labelColor="var(--muted)",
+        labelFontSize=12,
+        titleColor="var(--muted)",
+        titleFontSize=12,
+        titleFontWeight="normal",
+        gridColor="var(--line)",
+        domain=False,
+        ticks=False,
     )
-    svg: str = vl_convert.vegalite_to_svg(styled.to_dict())
-    begin = svg.index(">")
-    opening = svg[:begin].replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
-    named = Markup(' role="img" aria-label="{}"').format(visible(description))
-    return Markup(opening) + named + Markup(svg[begin:])  # noqa: S704 (Vega escapes its texts)
-
-
-def _data(rows: Rows) -> alt.Data:
-    return alt.Data(values=list(rows))
+    view = alt.ViewConfig(stroke=None)
+    font = "system-ui, sans-serif"
+    styled = chart.configure(background="transparent", padding=0, font=font, aria=False, view=view, axis=axis)
+    spec: Spec = styled.to_dict()
+    return spec
 
 
 # ---------- error rate over time
 
-
-def _over_time(rows: Rows, width: int) -> alt.VConcatChart:
-    data = _data([{name: row[name] for name in _OVER_TIME} for row in rows])
-    ticks = {str(row["position"]): row["label"] for row in rows if row["is_tick"]}
-    end = max((row["next_position"] for row in rows), default=1)
-    plot = width - _AXIS_SPACE - 12
-
-    def x(labels: bool) -> alt.X:
-        axis = alt.Axis(
-            values=[int(position) for position in ticks], labelExpr=f"{ticks}[datum.value]", labels=labels,
-            ticks=labels, grid=False, title=None, labelAlign="left", labelFlush=False, labelOverlap=True,
-        )
-        return alt.X("position:Q", axis=axis, scale=alt.Scale(domain=[0, end], nice=False))
-
-    gap = alt.BarConfig(stroke="var(--paper)", strokeWidth=0.6)
-    bars = alt.Chart(data).mark_rect(stroke=gap.stroke, strokeWidth=gap.strokeWidth)
-    rates = bars.transform_filter("datum.failed > 0").encode(
-        x=x(False), x2="next_position:Q", y=_y("error_rate:Q", ".0%", "error rate"), y2=alt.datum(0),
-        color=alt.value("var(--fail)"),
-    )
-    succeeded = bars.encode(
-        x=x(True), x2="next_position:Q", y=_y("requests:Q", "~s", "requests"), y2=alt.datum(0),
-        color=alt.value("var(--calm)"),
-    )
-    failed = bars.transform_filter("datum.failed > 0").encode(
-        x=x(True), x2="next_position:Q", y=_y("failed:Q", "~s", "requests"), y2=alt.datum(0),
-        color=alt.value("var(--fail)"),
-    )
-    above = rates.properties(width=plot, height=130)
-    below = alt.layer(succeeded, failed).properties(width=plot, height=80)
-    return alt.vconcat(above, below, spacing=16).resolve_scale(x="shared")
-
-
 _OVER_TIME = ("position", "next_position", "requests", "failed", "error_rate")
 
 
-def _y(field: str, format_: str, title: str) -> alt.Y:
-    axis = alt.Axis(
-        format=format_, title=title, titleAngle=0, titleAlign="left", titleAnchor="end", titleX=0, titleY=-8,
-        tickCount=3, tickMinStep=0.01 if "%" in format_ else 1, minExtent=_AXIS_SPACE, maxExtent=_AXIS_SPACE,
-        domain=False, ticks=False,
+def _over_time(rows: Sequence[Row], width: int) -> Spec:
+    above = alt.layer(_steps("error_rate", "var(--fail-fill)", _time_axis([], width), "error rate", ".0%"), data=_ROWS)
+    axis = _time_axis(rows, width)
+    below = alt.layer(
+        _steps("requests", "var(--calm)", axis, "requests", "~s"),
+        _steps("failed", "var(--fail-fill)", axis, "requests", "~s"),
+        data=_ROWS,
     )
-    return alt.Y(field, axis=axis, scale=alt.Scale(domainMin=0))
+    plot = width - _AXIS_SPACE - 8
+    parts = (above.properties(width=plot, height=120), below.properties(width=plot, height=72))
+    return _spec(alt.vconcat(*parts, spacing=20).resolve_scale(x="shared"))
+
+
+def _steps(field: str, colour: str, axis: alt.Axis, title: str, number: str) -> alt.Chart:
+    """Draw a bar for each step of time in which `field` is more than nothing."""
+    y_axis = alt.Axis(
+        format=number,
+        title=title,
+        titleAngle=0,
+        titleAlign="left",
+        titleAnchor="end",
+        titleX=0,
+        titleY=-8,
+        tickCount=2,
+        tickMinStep=0.01 if "%" in number else 1,
+        minExtent=_AXIS_SPACE,
+        maxExtent=_AXIS_SPACE,
+    )
+    bars = alt.Chart(_ROWS).transform_filter(f"datum.{field} > 0")
+    return bars.mark_rect(stroke="var(--paper)", strokeWidth=0.5).encode(
+        x=alt.X("position:Q", axis=axis, scale=alt.Scale(nice=False, domain=_from_zero(1))),
+        x2="next_position:Q",
+        y=alt.Y(f"{field}:Q", axis=y_axis, scale=alt.Scale(domain=_from_zero(0.01 if "%" in number else 1))),
+        y2=alt.datum(0),
+        color=alt.value(colour),
+    )
+
+
+def _time_axis(rows: Sequence[Row], width: int) -> alt.Axis:
+    """Name the steps that have a tick by their times; a phone has room for every second."""
+    ticks = [row for row in rows if row["is_tick"]][:: 1 if width == WIDE else 2]
+    labels = {str(row["position"]): row["label"] for row in ticks}
+    values = [row["position"] for row in ticks]
+    return alt.Axis(values=values, labelExpr=f"{labels}[datum.value]", labelAlign="left", grid=False, title=None)
+
+
+def _from_zero(least: float) -> alt.DomainUnionWith:
+    """Let a scale reach from 0 to what its data needs, and to `least` where all of it is smaller."""
+    return alt.DomainUnionWith(unionWith=[0, least])
 
 
 # ---------- rows of bars: a label and a figure beside each bar, or above it where there is no room
 
-
-def _rows_of_bars(rows: Rows, width: int, bars: Callable[[alt.Chart, alt.X, alt.Y], list[alt.Chart]]) -> alt.LayerChart:
-    """Lay out rows with `position`, `label` and `figure`; `bars` draws the marks of one scale."""
-    wide = width == WIDE
-    left, right = (292, width - 190) if wide else (0, width)
-    height, above = (26, 0) if wide else (40, -13)
-    base = alt.Chart(_data(rows)).properties(width=width, height=height * max(len(rows), 1))
-    y = alt.Y("position:O", axis=None, scale=alt.Scale(padding=0))
-    axis = alt.Axis(title=None, labelExpr=_TIME, grid=True, domain=False, ticks=False, tickCount=5 if wide else 3)
-    x = alt.X("from:Q", axis=axis, scale=alt.Scale(range=[left, right], domainMin=0, nice=False))
-    label = base.mark_text(align="left", baseline="middle", dy=above, fontSize=12.5, limit=left - 12 if wide else width - 130)
-    figure = base.mark_text(align="right", baseline="middle", dy=above, fontSize=12.5, limit=right if wide else 126)
-    ink = alt.condition("datum.failed", alt.value("var(--fail)"), alt.value("var(--ink)"))
-    return alt.layer(
-        *bars(base, x, y),
-        label.encode(y=y, x=alt.value(0), text="label:N", color=ink),
-        figure.encode(y=y, x=alt.value(width), text="figure:N", color=ink),
-    )
-
-
 _TIME = "datum.value >= 1000 ? format(datum.value / 1000, '~g') + ' s' : format(datum.value, '~g') + ' ms'"
 
 
-def _bar_place(width: int) -> tuple[int, int]:
-    """Height of a bar and how far below the middle of its row it stands."""
-    return (14, 0) if width == WIDE else (12, 8)
+def _rows_of_bars(width: int, bars: Sequence[alt.Chart]) -> Spec:
+    """Write the `label` and the `figure` of every row to its bars."""
+    is_wide = width == WIDE
+    row = alt.Chart(_ROWS).encode(y=_row(), color=_ink())
+    place = {"baseline": "middle", "dy": 0 if is_wide else -13, "fontSize": 12.5}
+    indent = alt.ExprRef("14 * datum.indent")
+    label = row.mark_text(align="left", dx=indent, limit=276 if is_wide else 190, **place)
+    figure = row.mark_text(align="right", limit=166 if is_wide else 132, **place)
+    texts = (
+        label.encode(x=alt.value(0), text="label:N"),
+        figure.encode(x=alt.value(width), text="figure:N"),
+    )
+    return _spec(alt.layer(*bars, *texts, data=_ROWS).properties(width=width, height=alt.Step(26 if is_wide else 40)))
+
+
+def _bar(width: int, inset: int = 0) -> dict[str, int]:
+    """Return a bar's height, and where it stands in its row: under the texts on a phone."""
+    return {"height": 14 - inset, "yOffset": 0 if width == WIDE else 7}
+
+
+def _time(field: str, width: int) -> alt.X:
+    """Place a time in milliseconds between the labels and the figures, or from edge to edge on a phone."""
+    left, right = (292, width - 176) if width == WIDE else (0, width)
+    axis = alt.Axis(title=None, labelExpr=_TIME, tickCount=5 if width == WIDE else 3, labelFlush=True)
+    return alt.X(field, axis=axis, scale=alt.Scale(range=[left, right], nice=False, domain=_from_zero(1)))
+
+
+def _row() -> alt.Y:
+    return alt.Y("position:O", axis=None, scale=alt.Scale(padding=0))
+
+
+def _ink() -> Any:
+    return alt.condition("datum.failed", alt.value("var(--fail)"), alt.value("var(--ink)"))
 
 
 # ---------- latency
 
 
-def _parts(rows: Rows, width: int) -> alt.LayerChart:
-    drawn = [
-        {
-            "position": position,
-            "label": visible(" ".join(filter(None, (row["service"], row["cluster_subset"])))),
-            "figure": ms(row["client_avg_ms"]),
-            "failed": False,
-        }
-        | {part: row[f"{part}_avg_ms"] for part in PARTS}
-        for position, row in enumerate(rows)
-    ]
-    height, below = _bar_place(width)
+@cache
+def _parts(width: int) -> Spec:
+    colours = alt.Scale(domain=list(PARTS), range=[f"var(--{part})" for part in PARTS])
+    place = f"indexof({list(PARTS)}, datum.part)"
+    folded = alt.Chart(_ROWS).transform_fold(list(PARTS), as_=["part", "time"]).transform_calculate(place=place)
+    bars = folded.mark_bar(**_bar(width)).encode(
+        x=_time("time:Q", width).stack("zero"),
+        y=_row(),
+        color=alt.Color("part:N", legend=None, scale=colours),
+        order="place:Q",
+    )
+    return _rows_of_bars(width, [bars])
 
-    def bars(base: alt.Chart, x: alt.X, y: alt.Y) -> list[alt.Chart]:
-        x = alt.X("time:Q", axis=x.axis, scale=x.scale, stack="zero")
-        colour = alt.Color(
-            "part:N", legend=None, scale=alt.Scale(domain=list(PARTS), range=[f"var(--{part})" for part in PARTS])
-        )
-        order = alt.Order("place:Q")
-        place = f"indexof({list(PARTS)}, datum.part)"
-        folded = base.transform_fold(list(PARTS), as_=["part", "time"]).transform_calculate(place=place)
-        return [folded.mark_bar(height=height, yOffset=below).encode(x=x, y=y, color=colour, order=order)]
 
-    return _rows_of_bars(drawn, width, bars)
+def _service(position: int, row: Row) -> Row:
+    return {part: row[f"{part}_avg_ms"] for part in PARTS} | {
+        "position": position,
+        "indent": 0,
+        "label": _name(row),
+        "figure": ms(row["client_avg_ms"]),
+        "failed": False,
+    }
+
+
+def _name(row: Row) -> str:
+    return visible(" ".join(filter(None, (row["service"] or "no service", row["cluster_subset"]))))
 
 
 # ---------- waterfall
 
 
-def _intervals(rows: Rows, width: int) -> alt.LayerChart:
-    height, below = _bar_place(width)
-
-    def bars(base: alt.Chart, x: alt.X, y: alt.Y) -> list[alt.Chart]:
-        client = base.mark_bar(height=height, yOffset=below).encode(
-            x=alt.X("client_from_ms:Q", axis=x.axis, scale=x.scale), x2="client_to_ms:Q", y=y, color=_failing("wait")
-        )
-        server = base.mark_bar(height=height - 6, yOffset=below).encode(
-            x=alt.X("server_from_ms:Q", axis=x.axis, scale=x.scale), x2="server_to_ms:Q", y=y, color=_failing("app")
-        )
-        return [
-            client.transform_filter("isValid(datum.client_from_ms)"),
-            server.transform_filter("isValid(datum.server_from_ms)"),
-        ]
-
-    return _rows_of_bars([_call(row) for row in rows], width, bars)
+@cache
+def _intervals(width: int) -> Spec:
+    return _rows_of_bars(width, [_interval("client", "wait", width, 0), _interval("server", "app", width, 6)])
 
 
-def _failing(colour: str) -> alt.Color:
-    failing = "fail" if colour == "app" else "fail-wait"
-    return alt.condition("datum.failed", alt.value(f"var(--{failing})"), alt.value(f"var(--{colour})"))
+def _interval(side: str, colour: str, width: int, inset: int) -> alt.Chart:
+    failed = "fail-wait" if side == "client" else "fail-fill"
+    logged = alt.Chart(_ROWS).transform_filter(f"isValid(datum.{side}_from_ms)")
+    return logged.mark_bar(**_bar(width, inset)).encode(
+        x=_time(f"{side}_from_ms:Q", width),
+        x2=f"{side}_to_ms:Q",
+        y=_row(),
+        color=alt.condition("datum.failed", alt.value(f"var(--{failed})"), alt.value(f"var(--{colour})")),
+    )
 
 
-def _call(row: dict[str, Any]) -> dict[str, Any]:
+def _call(row: Row) -> Row:
     """Name a call as the waterfall shows it: indented by its depth, its outcome in words and not by colour alone."""
-    name = visible(" ".join(filter(None, (row["service"] or "no service", row["cluster_subset"]))))
     again = f" (try {row['attempt']} of {row['attempts']})" if row["attempts"] > 1 else ""
-    outcome = " ".join(filter(None, (str(row["response_code"]), row["client_flags"] or row["server_flags"])))
-    times = {name: row[name] for name in ("client_from_ms", "client_to_ms", "server_from_ms", "server_to_ms")}
-    return times | {
+    words = ("failed" if row["is_error"] else "", str(row["response_code"]), row["client_flags"] or row["server_flags"])
+    return {name: row[name] for name in _TIMES} | {
         "position": row["position"],
-        "label": "\u00a0\u00a0\u00a0" * min(row["depth"], 8) + name + again,
-        "figure": visible(f"{'failed ' if row['is_error'] else ''}{outcome}  {ms(row['duration_ms'])}"),
+        "indent": min(row["depth"], 8),
+        "label": _name(row) + again,
+        "figure": visible(f"{' '.join(filter(None, words))}, {ms(row['duration_ms'])}"),
         "failed": row["is_error"],
     }
+
+
+_TIMES = ("client_from_ms", "client_to_ms", "server_from_ms", "server_to_ms")

@@ -18,6 +18,9 @@ from markupsafe import Markup, escape
 NOTHING = "–"
 """What stands where there is no value."""
 
+_GLUE = "\u00a0"
+"""Holds a number and its unit on one line."""
+
 _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _NAME = re.compile(r"[A-Za-z0-9._:-]+")
@@ -77,8 +80,8 @@ def rate(value: float | None) -> str:
         return NOTHING
     percent = value * 100
     if 0 < percent < 0.1:
-        return "< 0.1 %"
-    return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.1f} %"
+        return f"<{_GLUE}0.1{_GLUE}%"
+    return f"{percent:.0f}{_GLUE}%" if percent in (0, 100) else f"{percent:.1f}{_GLUE}%"
 
 
 def ms(value: float | None) -> str:
@@ -86,11 +89,23 @@ def ms(value: float | None) -> str:
     if value is None:
         return NOTHING
     size = abs(value)
-    if size < 10:
-        return f"{value:.1f}".removesuffix(".0") + " ms"
     if size < 1000:
-        return f"{value:.0f} ms"
-    return f"{value / 1000:.2f} s" if size < 60_000 else f"{value / 60_000:.1f} min"
+        return f"{_few_digits(value)}{_GLUE}ms"
+    return f"{value / 1000:.2f}{_GLUE}s" if size < 60_000 else f"{value / 60_000:.1f}{_GLUE}min"
+
+
+def spread(values: Sequence[float | None]) -> str:
+    """Format several times in one unit, that of the longest: 15 / 158 / 422 ms."""
+    known = [value for value in values if value is not None]
+    if not known or max(known) >= 60_000:
+        return " / ".join(ms(value) for value in values)
+    unit, size = ("s", 1000) if max(known) >= 1000 else ("ms", 1)
+    figures = (NOTHING if value is None else _few_digits(value / size) for value in values)
+    return " / ".join(figures).replace(" ", _GLUE) + f"{_GLUE}{unit}"
+
+
+def _few_digits(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0") if abs(value) < 10 else f"{value:.0f}"
 
 
 def change(value: float | None, unit: str) -> str:
@@ -102,7 +117,7 @@ def change(value: float | None, unit: str) -> str:
 
 
 def _points(value: float) -> str:
-    return f"{value * 100:.1f} points"
+    return f"{value * 100:.1f}{_GLUE}points"
 
 
 def clock(value: datetime | None, zone: ZoneInfo) -> str:

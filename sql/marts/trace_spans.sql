@@ -85,6 +85,7 @@ joined as (
         hops.is_error,
         hops.cause,
         hops.culprit_service,
+        hops.culprit_hop_id,
     from descended
     inner join hops using (hop_id)
 )
