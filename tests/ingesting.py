@@ -92,7 +92,9 @@ class Lake:
     def totals(self) -> dict[str, int]:
         """Add up the counts of all loads."""
         loads = self.loads()
-        return {name: sum(row[name] for row in loads) for name in ("lines", "rows", "rejects", "noise", "blank", "bytes")}
+        return {
+            name: sum(row[name] for row in loads) for name in ("lines", "rows", "rejects", "noise", "blank", "bytes")
+        }
 
     def files(self) -> list[str]:
         """Name every file on the disk, ledger included."""

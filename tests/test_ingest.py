@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-
 from ingesting import NOISE, Lake, as_strings, line, lines
+
 from pipeline.errors import InputError, LakeError, LockedError, UsageError
 from pipeline.ingest import gather
 from pipeline.ingest.shapes import LINE_LIMIT
@@ -243,7 +243,7 @@ def test_another_file_with_the_same_beginning_is_another_file(lake: Lake, log: C
 
 
 def test_half_a_last_line_is_a_reject_until_it_is_whole(lake: Lake, log: Callable[..., Path]) -> None:
-    """The torn line is in quarantine while it is all there is; read whole, it is a row, and the reject is taken back."""
+    """It is in quarantine while it is all there is; read whole, it is a row, and the reject is taken back."""
     whole = lines(5)
     path = log(whole[:-40])
     summary = lake.take(path)
@@ -370,6 +370,26 @@ def test_a_batch_is_committed_when_it_is_full(
     assert lake.totals()["lines"] == 210
 
 
+def test_an_interrupted_ingest_keeps_the_batches_before(
+    lake: Lake, log: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control-C leaves whole batches, and the same command finishes the work."""
+    monkeypatch.setattr(gather, "BATCH_ROWS", 50)
+    monkeypatch.setattr("pipeline.ingest.blocks.BLOCK_BYTES", 20_000)
+
+    def interrupt(done: int, _: int | None) -> None:
+        if done > 90_000:
+            raise KeyboardInterrupt
+
+    path = log(lines(200))
+    with pytest.raises(KeyboardInterrupt):
+        lake.take(path, progress=interrupt)
+    assert 50 <= len(lake.rows("line_number")) < 200
+    assert lake.totals()["rows"] == len(lake.rows("line_number"))
+    lake.take(path)
+    assert sorted(row["line_number"] for row in lake.rows("line_number")) == list(range(1, 201))
+
+
 def test_an_empty_file_is_fine(lake: Lake, log: Callable[..., Path]) -> None:
     """It has no lines and leaves no record."""
     summary = lake.take(log(b""))
@@ -377,9 +397,7 @@ def test_an_empty_file_is_fine(lake: Lake, log: Callable[..., Path]) -> None:
     assert (summary.counts.lines, summary.sources_unchanged, lake.loads()) == (0, 1, [])
 
 
-def test_a_named_binary_file_ends_the_ingest_before_it_begins(
-    lake: Lake, log: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_named_binary_file_ends_the_ingest_before_it_begins(lake: Lake, log: Callable[..., Path]) -> None:
     """No lake is made for what cannot be read."""
     with pytest.raises(InputError, match=r"core\.bin: does not look like a log: byte 5 is NUL"):
         lake.take(log(lines(3)), log(b"\x7fELF\x00\x01", "core.bin"))
@@ -461,7 +479,9 @@ def test_an_unknown_column_in_a_mapping_is_a_usage_error(lake: Lake, log: Callab
     mapping = tmp_path / "mapping.toml"
     mapping.write_text('[fields]\nlatency = "latency_ms"\n')
 
-    with pytest.raises(UsageError, match=r"mapping\.toml: \[fields\] latency: there is no column latency_ms\. Columns: "):
+    with pytest.raises(
+        UsageError, match=r"mapping\.toml: \[fields\] latency: there is no column latency_ms\. Columns: "
+    ):
         lake.take(log(lines(1)), mapping=mapping)
 
 

@@ -25,9 +25,9 @@ def diagnose(
     """
     from pipeline.query.spoken import finding_lines
 
-    session = open_window(lake, since, until, timezone)
-    if format or output:
-        answer(session, "from diagnoses", format, output)
-    else:
-        for line in finding_lines(session, terminal_width()):
-            click.secho(line.text, bold=line.is_head if has_colour() else None)
+    with open_window(lake, since, until, timezone) as session:
+        if format or output:
+            answer(session, "from diagnoses", format, output)
+        else:
+            for line in finding_lines(session, terminal_width()):
+                click.secho(line.text, bold=line.is_head if has_colour() else None)

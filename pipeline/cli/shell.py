@@ -22,4 +22,5 @@ def shell(lake: Path, since: str | None, until: str | None, timezone: str) -> No
     """
     from pipeline.cli.prompt import run_prompt
 
-    run_prompt(open_window(lake, since, until, timezone))
+    with open_window(lake, since, until, timezone) as session:
+        run_prompt(session)

@@ -32,5 +32,5 @@ def sql(
         query = sys.stdin.read()
     if not query.strip():
         raise UsageError("there is no query: it is empty. Try: meshlog sql 'from traces'")
-    session = open_window(lake, since, until, timezone)
-    answer(session, query, format, output)
+    with open_window(lake, since, until, timezone) as session:
+        answer(session, query, format, output)

@@ -23,9 +23,9 @@ def status(lake: Path, timezone: str, format: str | None, output: Path | None) -
     from pipeline.query.models import question
     from pipeline.query.spoken import status_lines
 
-    session = open_window(lake, None, None, timezone)
-    if format or output:
-        answer(session, question("lake_status"), format, output)
-    else:
-        for line in status_lines(session, lake):
-            click.echo(line)
+    with open_window(lake, None, None, timezone) as session:
+        if format or output:
+            answer(session, question("lake_status"), format, output)
+        else:
+            for line in status_lines(session, lake):
+                click.echo(line)

@@ -32,9 +32,9 @@ def trace(
     """
     from pipeline.query.spoken import spans_of, waterfall_lines
 
-    session = open_window(lake, since, until, timezone)
-    if format or output:
-        answer(session, spans_of(request_id), format, output)
-    else:
-        for line in waterfall_lines(session, request_id, terminal_width()):
-            click.secho(line.text, bold=line.is_head if has_colour() else None)
+    with open_window(lake, since, until, timezone) as session:
+        if format or output:
+            answer(session, spans_of(request_id), format, output)
+        else:
+            for line in waterfall_lines(session, request_id, terminal_width()):
+                click.secho(line.text, bold=line.is_head if has_colour() else None)

@@ -155,8 +155,11 @@ def read_fully(text: Text, size: int) -> bytes:
 
 
 def open_text(raw: BinaryIO) -> Text:
-    """Wrap a raw byte stream so that it reads as text, whatever it is compressed with."""
-    head = raw.read(_FEED)
+    """Wrap a raw byte stream so that it reads as text, whatever it is compressed with; raises `Broken`."""
+    try:
+        head = raw.read(_FEED)
+    except OSError as error:
+        raise Broken(f"cannot be read: {error.strerror}") from error
     for magic, kind, make in _MAGIC:
         if head.startswith(magic):
             return _Compressed(raw, head, kind, make)

@@ -18,7 +18,7 @@ from pipeline.lake.layout import Lake, quarantine_file
 from pipeline.lake.ledger import Batch, Counts, Load, Mark, Torn
 
 BATCH_ROWS = 500_000
-BATCH_BYTES = 256 << 20
+BATCH_BYTES = 128 << 20
 """A batch is committed when it holds this many rows or bytes of Arrow columns, or as many bytes of rejects."""
 
 

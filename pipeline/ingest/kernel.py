@@ -26,8 +26,7 @@ from pipeline.ingest.fields import (
     TIME,
     WHOLE_NUMBERS,
 )
-from pipeline.ingest.shapes import LINE_LIMIT
-from pipeline.ingest.templates import Template
+from pipeline.ingest.shapes import LINE_LIMIT, Template
 from pipeline.lake.schema import TIMESTAMP
 
 _ABSENT = pa.array(ABSENT)

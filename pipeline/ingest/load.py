@@ -9,8 +9,7 @@ came before it is kept, the others are read, and the summary says so.
 The law holds for every source: lines = rows + rejects + noise + blank.
 """
 
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from os import PathLike
@@ -23,7 +22,7 @@ from pipeline.errors import InputError
 from pipeline.ingest import blocks, direction, kernel, normalise, odd, resume, templates, wrappers
 from pipeline.ingest.fields import DEFAULT, FieldMap, read_mapping
 from pipeline.ingest.gather import Gathering, Part
-from pipeline.ingest.shapes import LINE_LIMIT, RAW_LIMIT, Block, Context, Parsed, Records, Reject, Source
+from pipeline.ingest.shapes import LINE_LIMIT, RAW_LIMIT, Block, Context, Parsed, Records, Reject, Source, Template
 from pipeline.ingest.sources import expand, total_bytes
 from pipeline.lake.layout import create_lake
 from pipeline.lake.ledger import (
@@ -88,10 +87,12 @@ def load(
         ingest = _Ingest(Gathering(lake, lambda: datetime.now(UTC)), Known(ledger), fields, dict(labels or {}))
         done, total = 0, total_bytes(expansion.sources)
         for source in expansion.sources:
-            ingest.read(source, stdin or sys.stdin.buffer)
+            for position in ingest.read(source, stdin):
+                if progress:
+                    progress(done + position, total)
             done += source.size or 0
-            if progress:
-                progress(done, total)
+        if progress:
+            progress(done, total)
         ingest.gathering.commit()
     return replace(ingest.summary, skipped=expansion.skipped)
 
@@ -100,8 +101,11 @@ def _refuse_binary(source: Source) -> None:
     """Stop before anything is written where a file that the user named is no log."""
     if source.path is None or not source.is_named:
         return
-    with Path(source.path).open("rb") as file:
-        head = blocks.read_fully(blocks.open_text(file), HEAD_BYTES)
+    try:
+        with Path(source.path).open("rb") as file:
+            head = blocks.read_fully(blocks.open_text(file), HEAD_BYTES)
+    except blocks.Broken as error:
+        raise InputError(f"{source.path}: {error}. Check the file and its disk") from error
     if reason := blocks.binary_reason(head):
         raise InputError(f"{source.path}: {reason}. Name log files, or the folder that holds them")
 
@@ -114,18 +118,19 @@ class _Ingest:
     labels: dict[str, str]
     summary: Summary = field(default_factory=Summary)
 
-    def read(self, source: Source, stdin: BinaryIO) -> None:
-        """Read what is new in a source, and commit whenever a batch is full."""
+    def read(self, source: Source, stdin: BinaryIO | None) -> Iterator[int]:
+        """Read what is new in a source and commit whenever a batch is full; yields the bytes of the source passed."""
         try:
             with resume.begin(source, stdin, self.known.candidates) as start:
                 reading = _Reading(source.name, self.context(source), self.fields, start)
                 for _ in reading.run(self.gathering):
+                    yield start.position()
                     if self.gathering.is_full:
                         self._keep(reading)
                         self.gathering.commit()
                 self._keep(reading)
-        except InputError as error:
-            self._count(Counts(), str(error))
+        except (InputError, blocks.Broken) as error:
+            self._count(Counts(), str(error), source.name)
             return
         self._count(reading.total, reading.problem, source.name, reading.first, reading.last)
 
@@ -168,7 +173,7 @@ class _Ingest:
         )
 
 
-_PASSED_BYTES = TAIL_BYTES + 4 * LINE_LIMIT
+_PASSED_BYTES = TAIL_BYTES + 2 * LINE_LIMIT
 """Bytes remembered of what was passed: enough for a mark before a torn line."""
 
 _FEW = 16
@@ -193,7 +198,7 @@ class _Reading:
         self._counts = Counts()
         self._times: list[datetime] = []
         self._pending = wrappers.NOTHING
-        self._template: templates.Template | None = None
+        self._template: Template | None = None
 
     def run(self, gathering: Gathering) -> Iterable[None]:
         """Read to the end; yields where a commit may come between."""
@@ -234,7 +239,8 @@ class _Reading:
 
     def _block(self, block: Block, gathering: Gathering) -> None:
         self._offset, self._lines = block.offset + block.size, self._lines + block.lines
-        self._passed = (self._passed + (block.ending or block.data))[-_PASSED_BYTES:]
+        data = block.ending or block.data
+        self._passed = data[-_PASSED_BYTES:] if len(data) >= _PASSED_BYTES else (self._passed + data)[-_PASSED_BYTES:]
         self._is_open, self._is_cut = block.is_open, block.is_open and bool(block.cut)
         self._counts += Counts(bytes=block.size)
         if block.is_rest:

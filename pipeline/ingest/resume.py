@@ -7,6 +7,7 @@ standard input cannot be, so what was read from it is kept aside until the quest
 
 import contextlib
 import io
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class Start:
     head: bytes
     tail: bytes
     after: Load | None
+    position: Callable[[], int]
+    """Tells how many bytes of the source, as it lies on the disk, have been read."""
 
 
 class _Replay(io.RawIOBase):
@@ -39,6 +42,7 @@ class _Replay(io.RawIOBase):
         self._raw = raw
         self._spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES)  # noqa: SIM115 - closed by `close`
         self._is_settled = False
+        self._taken = 0
 
     def readable(self) -> bool:
         return True
@@ -47,9 +51,13 @@ class _Replay(io.RawIOBase):
         if got := self._spool.read(size):
             return got
         got = self._raw.read(size)
+        self._taken += len(got)
         if not self._is_settled:
             self._spool.write(got)
         return got
+
+    def tell(self) -> int:
+        return self._taken
 
     def rewind(self) -> None:
         self._spool.seek(0)
@@ -63,37 +71,37 @@ class _Replay(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def begin(source: Source, stdin: BinaryIO, candidates: Callable[[bytes], list[Load]]) -> Iterator[Start]:
+def begin(source: Source, stdin: BinaryIO | None, candidates: Callable[[bytes], list[Load]]) -> Iterator[Start]:
     """Open a source where reading has to begin; `candidates` names the loads that a head of text may belong to.
 
     Raises `InputError` where the file cannot be opened any more.
     """
     with contextlib.ExitStack() as stack:
-        reopen, settle = _opener(source, stdin, stack)
+        reopen, settle, position = _opener(source, stdin, stack)
         head = read_fully(reopen(), HEAD_BYTES)
         for load in candidates(head):
             text = reopen()
             tail = _tail_before(text, load)
             if tail is not None:
                 settle()
-                yield Start(text, head, tail, load)
+                yield Start(text, head, tail, load, position)
                 return
         text = reopen()
         settle()
-        yield Start(text, head, b"", None)
+        yield Start(text, head, b"", None, position)
 
 
 def _opener(
-    source: Source, stdin: BinaryIO, stack: contextlib.ExitStack
-) -> tuple[Callable[[], Text], Callable[[], None]]:
+    source: Source, stdin: BinaryIO | None, stack: contextlib.ExitStack
+) -> tuple[Callable[[], Text], Callable[[], None], Callable[[], int]]:
     if source.path is None:
-        replay = stack.enter_context(contextlib.closing(_Replay(stdin)))
+        replay = stack.enter_context(contextlib.closing(_Replay(stdin or sys.stdin.buffer)))
 
         def again() -> Text:
             replay.rewind()
             return open_text(replay)  # type: ignore[arg-type]  # it reads as a BinaryIO does
 
-        return again, replay.settle
+        return again, replay.settle, replay.tell
     try:
         file = stack.enter_context(Path(source.path).open("rb"))  # noqa: SIM115 - the stack is the context
     except OSError as error:
@@ -103,7 +111,7 @@ def _opener(
         file.seek(0)
         return open_text(file)
 
-    return anew, lambda: None
+    return anew, lambda: None, file.tell
 
 
 def _tail_before(text: Text, load: Load) -> bytes | None:

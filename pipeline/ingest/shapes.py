@@ -5,6 +5,7 @@ Stages do not import one another, so what travels between them is declared here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -52,7 +53,7 @@ class Block:
         """Bytes of text that the block stands for."""
         return self.cut or len(self.data)
 
-    @property
+    @cached_property
     def lines(self) -> int:
         """Lines that begin in the block."""
         if self.is_rest:
@@ -73,6 +74,23 @@ class Records:
     raws: Sequence[bytes]
     is_open: bool = False
     open_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Template:
+    """The keys of a source's lines: `schema` has one field a key with its JSON type.
+
+    `columns` names the key that fills a column; every other key belongs in `extra`.
+    """
+
+    schema: pa.Schema
+    columns: tuple[tuple[str, str], ...]
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """The keys that fill no column, in order."""
+        mapped = {key for _, key in self.columns}
+        return tuple(sorted(key for key in self.schema.names if key not in mapped))
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,8 @@ def expand(paths: Sequence[str | os.PathLike[str]]) -> Expansion:
     for path in paths:
         for source in _expand_one(os.fspath(path), skipped):
             key = os.path.realpath(source.path) if source.path else STDIN
-            if key not in found or source.is_named:
-                found.setdefault(key, source)
+            if key not in found or (source.is_named and not found[key].is_named):
+                found[key] = source
     return Expansion(tuple(found.values()), tuple(name for name in skipped if os.path.realpath(name) not in found))
 
 

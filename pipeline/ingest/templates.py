@@ -5,35 +5,18 @@ that only ever costs time: what does not fit it goes to `odd.py`, which reads ev
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from pipeline.ingest.fields import TIME, WHOLE_NUMBERS, FieldMap
+from pipeline.ingest.shapes import Template
 
 SAMPLE = 64
 """Access log lines that a template is learnt from."""
 
 _TYPES: Mapping[type, pa.DataType] = {str: pa.string(), int: pa.int64(), bool: pa.bool_()}
-
-
-@dataclass(frozen=True)
-class Template:
-    """The keys of a source's lines: `schema` has one field a key with its JSON type.
-
-    `columns` names the key that fills a column; every other key belongs in `extra`.
-    """
-
-    schema: pa.Schema
-    columns: tuple[tuple[str, str], ...]
-
-    @property
-    def extras(self) -> tuple[str, ...]:
-        """The keys that fill no column, in order."""
-        mapped = {key for _, key in self.columns}
-        return tuple(sorted(key for key in self.schema.names if key not in mapped))
 
 
 def learn(texts: Iterable[bytes], fields: FieldMap) -> Template | None:

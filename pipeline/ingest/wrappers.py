@@ -123,7 +123,11 @@ class Origin:
 
 _POD_FOLDER = re.compile(r"(?P<namespace>[a-z0-9-]+)_(?P<pod>[a-z0-9.-]+)_[0-9a-f-]{16,}")
 _CONTAINER_LINK = re.compile(r"(?P<pod>[a-z0-9.-]+)_(?P<namespace>[a-z0-9-]+)_[a-z0-9-]+-[0-9a-f]{64}")
-_COLLECTED = re.compile(r"(?P<namespace>[a-z0-9-]+)_(?P<pod>[a-z0-9.-]+)_[a-z0-9-]+")
+_COLLECTED = re.compile(
+    r"(?P<namespace>[a-z0-9-]+)_(?P<pod>[a-z0-9.-]+)_"
+    r"(?:(?:istio-proxy|envoy)|(?<=-[a-z0-9]{5}_)[a-z0-9-]+|(?<=-[0-9]_)[a-z0-9-]+)"
+)
+"""Other names with two underscores say nothing: a pod's name ends as Kubernetes makes them, or a proxy follows it."""
 
 
 def origin(path: str) -> Origin:

@@ -40,7 +40,7 @@ def write_rows(lake: Lake, batch: str, tables: Sequence[pa.Table]) -> tuple[str,
     """
     if not tables:
         return ()
-    rows = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    rows = pa.concat_tables(tables).unify_dictionaries()
     rows = rows.take(pc.sort_indices(rows, [("started_at", "ascending"), ("line_number", "ascending")]))
     files = [(access_logs_file(hour, batch), part) for hour, part in _by_hour(rows)]
     return _write_all(lake, files)

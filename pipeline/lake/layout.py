@@ -85,10 +85,10 @@ def create_lake(root: Path) -> Lake:
     try:
         if not lake.marker.is_file():
             _initialise(lake)
+        _check_version(lake)
         lake.ledger.mkdir(exist_ok=True)
     except OSError as error:
         raise LakeError(f"{root}: cannot be made a lake: {error.strerror}. Choose another with --lake") from error
-    _check_version(lake)
     return lake
 
 

@@ -258,9 +258,9 @@ def remove_leftovers(lake: Lake, ledger: Ledger) -> None:
 
 
 @contextlib.contextmanager
-def write_lock(lake: Lake, wait: float = WAIT_SECONDS) -> Iterator[None]:
-    """Hold the lake's write lock, waiting up to `wait` seconds; raises `LockedError` naming the holder."""
-    lock = filelock.FileLock(lake.lock, timeout=wait)
+def write_lock(lake: Lake, wait: float | None = None) -> Iterator[None]:
+    """Hold the lake's write lock, waiting up to `wait` seconds for it; raises `LockedError` naming the holder."""
+    lock = filelock.FileLock(lake.lock, timeout=WAIT_SECONDS if wait is None else wait)
     holder = lake.lock.with_suffix(".holder")
     try:
         lock.acquire()

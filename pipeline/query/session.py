@@ -5,6 +5,7 @@ query names it, so a second question in the same session costs only itself. A qu
 write, attach or install are refused.
 """
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ MARGIN = timedelta(minutes=5)
 """How far around the window lines are read, so that calls at its edges find their other side."""
 
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)
+
+
+_NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)")
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Session:
         with self._reading(sql):
             relation = self._run(sql, parameters)
             columns = list(relation.columns)
-            numbers = [str(kind).startswith(_NUMBER_TYPES) for kind in relation.dtypes]
+            numbers = [_NUMBER.fullmatch(str(kind)) is not None for kind in relation.dtypes]
             return Texts(columns, numbers, relation.project("columns(*)::varchar").fetchall())
 
     def copy(self, sql: str, path: Path, options: str, parameters: Mapping[str, Any] | None = None) -> None:
@@ -98,6 +102,12 @@ class Session:
         """Give back the memory and the temporary files."""
         self.connection.close()
         self.scratch.cleanup()
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
 
     def _run(self, sql: str, parameters: Mapping[str, Any] | None) -> duckdb.DuckDBPyRelation:
         relation = self.connection.sql(sql, params=dict(parameters) if parameters else None)
@@ -130,9 +140,6 @@ class Session:
         for column, *_ in described:
             meaning = _escaped(self.meaning(model.name, column))
             self.connection.execute(f"comment on column {model.name}.\"{column}\" is '{meaning}'")
-
-
-_NUMBER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "U", "FLOAT", "DOUBLE", "DECIMAL")
 
 
 def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -> Session:

@@ -19,9 +19,8 @@ def day_named(text: str, root: Path, timezone: str, now: datetime | None = None)
 
 
 def _newest(root: Path, timezone: str) -> date:
-    session = open_session(root, timezone=timezone)
-    newest: date | None = session.rows("select max(last_started_at)::date as newest from loads")[0]["newest"]
-    session.close()
+    with open_session(root, timezone=timezone) as session:
+        newest: date | None = session.rows("select max(last_started_at)::date as newest from loads")[0]["newest"]
     if newest is None:
         raise NoDataError(f"{root}: the lake is empty. Fill it with: meshlog ingest PATH --lake {root}")
     return newest

@@ -1,0 +1,170 @@
+"""Which files an ingest reads, which it leaves out, and what it refuses."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.ingest import blocks
+from pipeline.ingest.blocks import Broken, open_text
+from pipeline.ingest.shapes import LINE_LIMIT
+from pipeline.ingest.sources import expand
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    for name in ("b.log", "a/z.log", "a/0.log.20261123.gz", ".hidden", ".git/x.log", "README.md", "a/page.html"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x\n")
+    return tmp_path
+
+
+def names(*paths: object) -> list[str]:
+    return [Path(source.name).name for source in expand([str(path) for path in paths]).sources]
+
+
+def test_a_folder_is_read_in_order_and_what_is_left_out_is_named(logs: Path) -> None:
+    """Hidden files and files that are evidently no logs are skipped, not silently."""
+    expansion = expand([str(logs)])
+
+    assert [Path(source.name).relative_to(logs).as_posix() for source in expansion.sources] == [
+        "b.log",
+        "a/0.log.20261123.gz",
+        "a/z.log",
+    ]
+    assert [Path(name).name for name in expansion.skipped] == [".hidden", "README.md", "page.html"]
+
+
+def test_a_named_file_is_read_whatever_it_is_called(logs: Path) -> None:
+    """What the user names is meant."""
+    expansion = expand([str(logs), str(logs / "README.md")])
+
+    assert "README.md" in [Path(source.name).name for source in expansion.sources]
+    assert "README.md" not in [Path(name).name for name in expansion.skipped]
+
+
+def test_a_file_is_listed_once(logs: Path) -> None:
+    """A folder, a glob, the file itself and a link to it lead to one source."""
+    (logs / "link.log").symlink_to(logs / "b.log")
+
+    assert names(logs / "b.log", logs / "*.log", logs).count("b.log") == 1
+    assert "link.log" not in names(logs / "b.log", logs)
+
+
+def test_a_glob_matches_files_and_folders(logs: Path) -> None:
+    """`**` goes down, a folder that matches is read."""
+    assert names(logs / "**" / "*.log") == ["z.log", "b.log"]
+    assert names(logs / "[a]") == ["0.log.20261123.gz", "z.log"]
+
+
+def test_a_file_whose_name_looks_like_a_glob_is_a_file(logs: Path) -> None:
+    """An existing name wins over a pattern."""
+    (logs / "[x].log").write_text("x\n")
+
+    assert names(logs / "[x].log") == ["[x].log"]
+
+
+def test_stdin_has_a_name(logs: Path) -> None:
+    """`-` may stand among files, and counts once."""
+    assert names("-", logs / "b.log", "-") == ["stdin", "b.log"]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("missing.log", "there is no such file"), ("*.nope", "no file matches"), ("pipe", "is no regular file")],
+)
+def test_what_cannot_be_read_is_an_input_error(logs: Path, path: str, message: str) -> None:
+    """The message names the path."""
+    os.mkfifo(logs / "pipe")
+
+    with pytest.raises(InputError, match=message) as caught:
+        expand([str(logs / path)])
+    assert str(logs / path) in str(caught.value)
+
+
+def test_a_folder_without_rights_is_an_input_error(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read everything, so the system's answer is imitated."""
+
+    def refused(path: str) -> Iterator[os.DirEntry[str]]:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(InputError, match=r"the folder cannot be read: Permission denied\. Check its rights"):
+        expand([str(logs)])
+
+
+def test_a_file_without_rights_is_an_input_error(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found before anything is read."""
+
+    def refused(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(InputError, match=r"b\.log: cannot be read: Permission denied"):
+        expand([str(logs)])
+
+
+def _blocks(path: Path, data: bytes, **options: object) -> list[tuple[bytes, int, int, bool, int]]:
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        found = blocks.blocks(open_text(file), **options)  # type: ignore[arg-type]
+        return [(block.data, block.offset, block.first_line, block.is_open, block.cut) for block in found]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1 << 20])
+def test_blocks_end_at_line_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """However the text is cut, its lines, offsets and numbers are the same."""
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", size)
+    data = b"one\ntwo\n\nfour\nfive"
+    found = _blocks(tmp_path / "log", data)
+
+    assert b"".join(block[0] for block in found) == data
+    for text, offset, first_line, is_open, _ in found:
+        assert data[offset : offset + len(text)] == text
+        assert first_line == data[:offset].count(b"\n") + 1
+        assert is_open == (not text.endswith(b"\n"))
+
+
+@pytest.mark.parametrize("size", [1000, 1 << 20, 4 << 20])
+def test_a_line_over_the_limit_is_a_block_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """It tells its whole size, and the lines around it keep their places."""
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", size)
+    long = b"x" * (LINE_LIMIT + 1) + b"\n"
+    just = b"y" * LINE_LIMIT + b"\n"
+    found = _blocks(tmp_path / "log", b"a\n" + long + b"b\n" + just + long[:-1])
+
+    cuts = [(offset, first_line, is_open, cut) for _, offset, first_line, is_open, cut in found if cut or is_open]
+    assert cuts == [(2, 2, False, len(long)), (4 + len(long) + len(just), 5, True, len(long) - 1)]
+    assert b"".join(data for data, *_, cut in found if not cut) == b"a\nb\n" + just
+
+
+def test_a_text_that_swells_is_read_in_pieces(tmp_path: Path) -> None:
+    """A few KB of gzip that hold 300 MB of one line do not fill the memory."""
+    import gzip
+    import tracemalloc
+
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(b"x" * 300_000_000 + b"\nend\n", 9))
+    tracemalloc.start()
+    try:
+        with path.open("rb") as file:
+            found = [(block.cut, block.first_line) for block in blocks.blocks(open_text(file))]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert found == [(300_000_001, 1), (0, 2)]
+    assert peak < 100_000_000
+
+
+def test_what_is_not_compressed_after_all_is_damage(tmp_path: Path) -> None:
+    """A file that begins as gzip does and is none says so."""
+    path = tmp_path / "log"
+    path.write_bytes(b"\x1f\x8bnot really gzip, as it turns out")
+    with path.open("rb") as file, pytest.raises(Broken, match="the gzip data is damaged"):
+        list(blocks.blocks(open_text(file)))
