@@ -69,7 +69,12 @@ n   text   rate   list
     "csv": 'n,text,rate,list\n1,a|b,2.5,"[1, 2]"\n2,,0.0,[]\n',
     "json": ('[\n\t{"n":1,"text":"a|b","rate":2.5,"list":[1,2]},\n\t{"n":2,"text":null,"rate":0.0,"list":[]}\n]\n'),
     "jsonl": '{"n":1,"text":"a|b","rate":2.5,"list":[1,2]}\n{"n":2,"text":null,"rate":0.0,"list":[]}\n',
-    "md": "| n | text | rate | list |\n| ---: | --- | ---: | --- |\n| 1 | a\\|b | 2.5 | [1, 2] |\n| 2 |  | 0.0 | [] |\n",
+    "md": """\
+| n | text | rate | list |
+| ---: | --- | ---: | --- |
+| 1 | a\\|b | 2.5 | [1, 2] |
+| 2 |  | 0.0 | [] |
+""",
 }
 
 
@@ -270,7 +275,7 @@ def test_no_lake_says_how_to_make_one(meshlog, tmp_path):
     assert "meshlog ingest" in ran.err
 
 
-def test_a_lake_of_a_newer_version_is_not_touched(meshlog, samples_lake, tmp_path):
+def test_a_lake_of_a_newer_version_is_not_touched(meshlog, tmp_path):
     """Reading and writing a lake of a newer format both fail with the way out."""
     lake = tmp_path / "newer"
     lake.mkdir()

@@ -10,8 +10,10 @@ from pipeline.query.session import open_session
 MODELS = load_models()
 TABLES = [name for name in MODELS if name not in INTERNAL]
 
-CONTRACT = """access_logs hops trace_spans traces latency_breakdown error_rates diagnoses endpoints service_graph retries
-    coverage quarantine loads""".split()
+CONTRACT = {
+    *("access_logs", "hops", "trace_spans", "traces", "latency_breakdown", "error_rates", "diagnoses"),
+    *("endpoints", "service_graph", "retries", "coverage", "quarantine", "loads"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def session(samples_lake):
 
 def test_every_table_of_the_contract_has_a_model():
     """The names that people type are there."""
-    assert set(CONTRACT) <= set(TABLES)
+    assert set(TABLES) >= CONTRACT
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -127,12 +129,36 @@ def test_the_seed_holds_every_cause_of_the_design():
     with seeds()["causes"].open(newline="") as file:
         causes = {row["cause"]: row for row in csv.DictReader(file)}
 
-    assert set(causes) == set(
-        """connect_refused connect_timeout app_down app_crash app_5xx app_error upstream_reset protocol_error
-        slow_upstream slow_endpoint no_endpoints outlier_ejection overload retried no_route no_cluster blocked_egress
-        direct_response tls_mismatch tls_identity denied authz_down rate_limited injected_fault client_gone bad_request
-        proxy_gone unknown""".split()
-    )
+    assert set(causes) == {
+        "connect_refused",
+        "connect_timeout",
+        "app_down",
+        "app_crash",
+        "app_5xx",
+        "app_error",
+        "upstream_reset",
+        "protocol_error",
+        "slow_upstream",
+        "slow_endpoint",
+        "no_endpoints",
+        "outlier_ejection",
+        "overload",
+        "retried",
+        "no_route",
+        "no_cluster",
+        "blocked_egress",
+        "direct_response",
+        "tls_mismatch",
+        "tls_identity",
+        "denied",
+        "authz_down",
+        "rate_limited",
+        "injected_fault",
+        "client_gone",
+        "bad_request",
+        "proxy_gone",
+        "unknown",
+    }
     assert all(row["advice"] and row["title"] for row in causes.values())
     assert all(row["next_command"].split()[0] in ("kubectl", "istioctl") for row in causes.values())
 
@@ -144,10 +170,38 @@ def test_the_seed_holds_every_flag_of_envoy():
     with seeds()["response_flags"].open(newline="") as file:
         flags = {row["flag"] for row in csv.DictReader(file)}
 
-    assert flags == set(
-        """LH UH UT LR UR UF UC UO NR DI FI RL UAEX RLSE DC URX SI IH DPE UMSDR RFCF NFCF DT UPE NC OM DF DO DR
-        UDO""".split()
-    )
+    assert flags == {
+        "LH",
+        "UH",
+        "UT",
+        "LR",
+        "UR",
+        "UF",
+        "UC",
+        "UO",
+        "NR",
+        "DI",
+        "FI",
+        "RL",
+        "UAEX",
+        "RLSE",
+        "DC",
+        "URX",
+        "SI",
+        "IH",
+        "DPE",
+        "UMSDR",
+        "RFCF",
+        "NFCF",
+        "DT",
+        "UPE",
+        "NC",
+        "OM",
+        "DF",
+        "DO",
+        "DR",
+        "UDO",
+    }
 
 
 def test_a_window_keeps_pairs_at_its_edges(samples_lake):

@@ -92,7 +92,7 @@ def test_every_trace_is_the_tree_that_really_happened(told, story):
 
 @pytest.mark.parametrize("story", TRUTH)
 def test_every_request_has_the_right_verdict(told, story):
-    """A request's failure, cause and culprit are those that the story's script set up, and no other request is blamed."""
+    """A request's failure, cause and culprit are those that the story set up, and no other request is blamed."""
     session = told(story)
     columns = "is_error, cause, culprit_service"
     for request in TRUTH[story]["requests"]:
