@@ -69,11 +69,9 @@ class _Plain:
         self._raw, self._head = raw, head
 
     def read(self, size: int, /) -> bytes:
-        if self._head:
-            got, self._head = self._head[:size], self._head[size:]
-            return got
+        head, self._head = self._head[:size], self._head[size:]
         try:
-            return self._raw.read(size)
+            return head + self._raw.read(size - len(head)) if len(head) < size else head
         except OSError as error:
             raise Broken(f"reading stopped: {error.strerror}; what came before it was kept") from error
 
@@ -187,12 +185,14 @@ def push_back(data: bytes, text: Text) -> Text:
     return _Pushed(data, text)
 
 
+_CONTROL = bytes(set(range(32)) - set(b"\t\n\r\x1b"))
+
+
 def binary_reason(head: bytes) -> str | None:
     """Say why text that begins like this is no log; None where it may be one."""
     if b"\0" in head:
         return f"does not look like a log: byte {head.index(0) + 1} is NUL"
-    control = sum(byte < 32 and byte not in b"\t\n\r\x1b" for byte in head)
-    if control * 10 > len(head):
+    if len(head.translate(None, _CONTROL)) * 10 < len(head) * 9:
         return "does not look like a log: it is mostly control characters"
     return None
 

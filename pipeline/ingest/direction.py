@@ -67,7 +67,7 @@ class _Facts:
     def _each(self, column: str) -> Callable[[Callable[[str], bool]], Mask]:
         encoded = self._rows[column].combine_chunks()
         values = encoded.dictionary.to_pylist()
-        codes = pc.fill_null(encoded.indices, len(values)).to_numpy(zero_copy_only=False)
+        codes = pc.fill_null(encoded.indices, pa.scalar(len(values), pa.int32())).to_numpy(zero_copy_only=False)
 
         def mask(holds: Callable[[str], bool]) -> Mask:
             found: Mask = np.array([*(holds(value) for value in values), False], dtype=np.bool_)[codes]
@@ -133,7 +133,7 @@ def _known(holds: pl.Series) -> Mask:
 
 
 def _mask(values: pa.ChunkedArray) -> Mask:
-    found: Mask = pc.fill_null(values, False).to_numpy()
+    found: Mask = pc.fill_null(values, pa.scalar(False, pa.bool_())).to_numpy()
     return found
 
 

@@ -7,7 +7,7 @@ no entry of their own. A user's mapping names keys exactly and wins over the tab
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -92,20 +92,46 @@ def plain(key: str) -> str:
 _COLUMN_OF = {plain(key): column for column, keys in SPELLINGS.items() for key in keys}
 
 
+_MOST_SHAPES = 4096
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The keys of an object in order, each with the column that it fills (None: `extra`)."""
+
+    columns: tuple[tuple[str, str | None], ...]
+    is_access_log: bool
+
+
 @dataclass(frozen=True)
 class FieldMap:
     """The key-to-column table with a user's own keys laid over it."""
 
     overrides: Mapping[str, str] = field(default_factory=dict)
+    _shapes: dict[tuple[str, ...], "Shape"] = field(default_factory=dict, repr=False, compare=False)
 
     def column(self, key: str) -> str | None:
         """Name the column that `key` fills; None for a key that belongs in `extra`."""
         return self.overrides.get(key) or _COLUMN_OF.get(plain(key))
 
-    def is_access_log(self, keys: Mapping[str, object]) -> bool:
+    def shape(self, keys: Iterable[str]) -> "Shape":
+        """Return what an object with these keys is; lines have few shapes, so each is worked out once."""
+        known = tuple(keys)
+        found = self._shapes.get(known)
+        if found is None:
+            if len(self._shapes) >= _MOST_SHAPES:
+                self._shapes.clear()
+            found = self._shapes[known] = self._shape(known)
+        return found
+
+    def _shape(self, keys: tuple[str, ...]) -> "Shape":
+        columns = tuple((key, self.column(key)) for key in sorted(keys))
+        filled = {column for _, column in columns}
+        return Shape(columns, TIME in filled and (CODE in filled or FLAGS in filled))
+
+    def is_access_log(self, keys: Iterable[str]) -> bool:
         """Say whether an object with these keys is an access log line: it has a start, and a code or flags."""
-        columns = {self.column(key) for key in keys}
-        return TIME in columns and (CODE in columns or FLAGS in columns)
+        return self.shape(keys).is_access_log
 
     def telltales(self) -> re.Pattern[bytes]:
         """Return a pattern that finds, in unparsed text, a key that hardly anything but an access log has."""

@@ -12,10 +12,13 @@ import pyarrow as pa
 
 from pipeline.errors import LakeError
 from pipeline.ingest import writer
-from pipeline.ingest.shapes import Reject
+from pipeline.ingest.shapes import Context, Reject
 from pipeline.lake import ledger
 from pipeline.lake.layout import Lake, quarantine_file
 from pipeline.lake.ledger import Batch, Counts, Load, Mark, Torn
+
+FINISH_ROWS = 5_000
+"""Parsed rows are turned into the lake's rows when there are this many, from however many sources."""
 
 BATCH_ROWS = 500_000
 BATCH_BYTES = 128 << 20
@@ -43,8 +46,12 @@ class Gathering:
 
     lake: Lake
     clock: Callable[[], datetime]
+    finish: Callable[[list[tuple[pa.Table, Context]]], pa.Table]
+    """Makes the lake's rows of parsed ones."""
     _name: str = ""
     _at: datetime = datetime.min
+    _parsed: list[tuple[pa.Table, Context]] = field(default_factory=list)
+    _parsed_rows: int = 0
     _tables: list[pa.Table] = field(default_factory=list)
     _rejected: list[writer.Rejected] = field(default_factory=list)
     _torn: list[tuple[int, writer.Rejected]] = field(default_factory=list)
@@ -57,12 +64,20 @@ class Gathering:
         """Say whether it is time to commit."""
         return self._rows >= BATCH_ROWS or self._bytes >= BATCH_BYTES
 
-    def add_rows(self, rows: pa.Table) -> None:
-        """Add rows in the lake's columns."""
-        if rows.num_rows:
+    def add_rows(self, parsed: pa.Table, context: Context) -> None:
+        """Add parsed rows of a source; they are finished together with others', since each call has its price."""
+        self._parsed.append((parsed, context))
+        self._parsed_rows += parsed.num_rows
+        self._rows += parsed.num_rows
+        if self._parsed_rows >= FINISH_ROWS:
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._parsed:
+            rows = self.finish(self._parsed)
             self._tables.append(rows)
-            self._rows += rows.num_rows
             self._bytes += rows.nbytes
+            self._parsed, self._parsed_rows = [], 0
 
     def add_rejects(self, source: str, rejects: tuple[Reject, ...]) -> None:
         """Add rejects of a source."""
@@ -93,6 +108,7 @@ class Gathering:
         """Write everything and make it count; does nothing where there is no load. Raises `LakeError`."""
         if not self._loads:
             return
+        self._finish()
         written: list[str] = []
         try:
             rows = writer.write_rows(self.lake, self._name, self._tables)

@@ -24,7 +24,7 @@ from pipeline.ingest.fields import DEFAULT, FieldMap, read_mapping
 from pipeline.ingest.gather import Gathering, Part
 from pipeline.ingest.shapes import LINE_LIMIT, RAW_LIMIT, Block, Context, Parsed, Records, Reject, Source, Template
 from pipeline.ingest.sources import expand, total_bytes
-from pipeline.lake.layout import create_lake
+from pipeline.lake.layout import Lake, create_lake
 from pipeline.lake.ledger import (
     HEAD_BYTES,
     TAIL_BYTES,
@@ -84,7 +84,7 @@ def load(
     with write_lock(lake):
         ledger = read_ledger(lake)
         remove_leftovers(lake, ledger)
-        ingest = _Ingest(Gathering(lake, lambda: datetime.now(UTC)), Known(ledger), fields, dict(labels or {}))
+        ingest = _Ingest(_gathering(lake, labels or {}), Known(ledger), fields, labels or {})
         done, total = 0, total_bytes(expansion.sources)
         for source in expansion.sources:
             for position in ingest.read(source, stdin):
@@ -95,6 +95,11 @@ def load(
             progress(done, total)
         ingest.gathering.commit()
     return replace(ingest.summary, skipped=expansion.skipped)
+
+
+def _gathering(lake: Lake, labels: Mapping[str, str]) -> Gathering:
+    others = {key: value for key, value in labels.items() if key not in ("pod", "namespace", "node")}
+    return Gathering(lake, lambda: datetime.now(UTC), lambda parts: direction.decide(normalise.rows(parts, others)))
 
 
 def _refuse_binary(source: Source) -> None:
@@ -115,20 +120,23 @@ class _Ingest:
     gathering: Gathering
     known: Known
     fields: FieldMap
-    labels: dict[str, str]
+    labels: Mapping[str, str]
+    template: Template | None = None
+    """The last source's: its neighbour's lines are mostly of the same kind."""
     summary: Summary = field(default_factory=Summary)
 
     def read(self, source: Source, stdin: BinaryIO | None) -> Iterator[int]:
         """Read what is new in a source and commit whenever a batch is full; yields the bytes of the source passed."""
         try:
             with resume.begin(source, stdin, self.known.candidates) as start:
-                reading = _Reading(source.name, self.context(source), self.fields, start)
+                reading = _Reading(source.name, self.context(source), self.fields, start, self.template)
                 for _ in reading.run(self.gathering):
                     yield start.position()
                     if self.gathering.is_full:
                         self._keep(reading)
                         self.gathering.commit()
                 self._keep(reading)
+                self.template = reading.template
         except (InputError, blocks.Broken) as error:
             self._count(Counts(), str(error), source.name)
             return
@@ -142,14 +150,11 @@ class _Ingest:
 
     def context(self, source: Source) -> Context:
         origin = wrappers.origin(source.name)
-        columns = ("pod", "namespace", "node")
-        others = tuple(sorted((key, value) for key, value in self.labels.items() if key not in columns))
         return Context(
             source.name,
             origin.pod or self.labels.get("pod"),
             origin.namespace or self.labels.get("namespace"),
             self.labels.get("node"),
-            others,
         )
 
     def _count(
@@ -183,7 +188,9 @@ _FEW = 16
 class _Reading:
     """One source on its way through the stages; `take_part` hands over what was read since the last commit."""
 
-    def __init__(self, source: str, context: Context, fields: FieldMap, start: resume.Start) -> None:
+    def __init__(
+        self, source: str, context: Context, fields: FieldMap, start: resume.Start, template: Template | None
+    ) -> None:
         self.total = Counts()
         self.problem: str | None = None
         self.first: datetime | None = None
@@ -198,7 +205,7 @@ class _Reading:
         self._counts = Counts()
         self._times: list[datetime] = []
         self._pending = wrappers.NOTHING
-        self._template: Template | None = None
+        self.template = template
 
     def run(self, gathering: Gathering) -> Iterable[None]:
         """Read to the end; yields where a commit may come between."""
@@ -296,13 +303,13 @@ class _Reading:
         if len(places) < _FEW:
             return places
         chosen = [texts[at] for at in places]
-        self._template = self._template or templates.learn(chosen, self._fields)
-        if self._template is None:
+        self.template = self.template or templates.learn(chosen, self._fields)
+        if self.template is None:
             return places
         where = [numbers[at] for at in places]
-        columns = kernel.parse(chosen, where, self._template)
-        if columns is None and (learnt := templates.learn(chosen, self._fields)) not in (None, self._template):
-            self._template = learnt
+        columns = kernel.parse(chosen, where, self.template)
+        if columns is None and (learnt := templates.learn(chosen, self._fields)) not in (None, self.template):
+            self.template = learnt
             columns = kernel.parse(chosen, where, learnt)
         if columns is None:
             half = len(places) // 2
@@ -312,12 +319,12 @@ class _Reading:
         left = [places[at] for at in columns.misfits]
         if len(left) * 10 > len(places):
             mixed = [texts[at] for at in left[: templates.SAMPLE // 2]] + chosen[: templates.SAMPLE // 2]
-            self._template = templates.learn(mixed, self._fields) or self._template
+            self.template = templates.learn(mixed, self._fields) or self.template
         return left
 
     def _keep(self, parsed: Parsed, numbers: Sequence[int], raws: Sequence[bytes], gathering: Gathering) -> None:
         if parsed.rows.num_rows:
-            gathering.add_rows(direction.decide(normalise.rows(parsed.rows, self._context)))
+            gathering.add_rows(parsed.rows, self._context)
             limits = pc.min_max(parsed.rows["started_at"]).as_py()
             self._times = [f(self._times + list(limits.values())) for f in (min, max)]
         if parsed.rejects:

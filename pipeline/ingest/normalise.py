@@ -5,10 +5,11 @@ it. Every line keeps what it says: a value that does not follow Istio's naming s
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +19,7 @@ from pipeline.ingest.shapes import Context
 from pipeline.lake.schema import ACCESS_LOGS
 
 _ABSENT = pa.array(ABSENT)
+_NO_TEXT, _NO_RESPONSE = pa.scalar(None, pa.string()), pa.scalar(0, pa.int64())
 _CODED = [f.name for f in ACCESS_LOGS if pa.types.is_dictionary(f.type)]
 
 
@@ -30,21 +32,24 @@ class Cluster(NamedTuple):
     service: str | None = None
 
 
-def rows(parsed: pa.Table, context: Context) -> pa.Table:
+def rows(parts: Sequence[tuple[pa.Table, Context]], labels: Mapping[str, str]) -> pa.Table:
     """Return the lake's columns (`ACCESS_LOGS`) for parsed rows, but for direction and reporter, which are null here.
 
-    A missing response code becomes 0: that the line is an access log is settled, and Envoy writes 0 for no response.
+    `parts` are the rows of several sources: small ones are cheap only together. A missing response code becomes 0:
+    that the line is an access log is settled, and Envoy writes 0 for no response. `labels` go to `extra`.
     """
+    parsed = pa.concat_tables([part for part, _ in parts])
     columns: dict[str, pa.Array] = {name: parsed[name].combine_chunks() for name in parsed.column_names}
-    columns[CODE] = pc.fill_null(columns[CODE], 0)
+    columns[CODE] = pc.fill_null(columns[CODE], _NO_RESPONSE)
     for name in ("path", "request_id", "x_forwarded_for", "upstream_local_address", "downstream_remote_address"):
         columns[name] = _present(columns[name])
     for name in set(_CODED) & set(columns):
         columns[name] = distinct(_encoded(columns[name]), _CLEANERS.get(name, _text))
     columns.update(_cluster_parts(columns["upstream_cluster"]))
-    columns.update(_known_beforehand(columns, context))
-    length = parsed.num_rows
-    return pa.table([_as(columns.get(f.name), f.type, length) for f in ACCESS_LOGS], schema=ACCESS_LOGS)
+    columns.update(_known_beforehand(columns, parts))
+    if labels:
+        columns["extra"] = _labelled(columns["extra"], labels)
+    return pa.table([_as(columns.get(f.name), f.type, parsed.num_rows) for f in ACCESS_LOGS], schema=ACCESS_LOGS)
 
 
 def distinct(encoded: pa.DictionaryArray, clean: Callable[[str], str | None]) -> pa.DictionaryArray:
@@ -62,7 +67,7 @@ def _encoded(values: pa.Array) -> pa.DictionaryArray:
 
 
 def _present(values: pa.Array) -> pa.Array:
-    return pc.if_else(pc.is_in(values, _ABSENT), None, values)
+    return pc.if_else(pc.is_in(values, _ABSENT), _NO_TEXT, values)
 
 
 def _as(values: pa.Array | None, kind: pa.DataType, length: int) -> pa.Array:
@@ -141,30 +146,33 @@ def service_of(host: str) -> str:
     return found[1] if found else host
 
 
-def _known_beforehand(columns: Mapping[str, pa.Array], context: Context) -> dict[str, pa.Array]:
-    length = len(columns["started_at"])
-    made: dict[str, pa.Array] = {"source": _constant(context.source, length)}
-    for name, value in (("pod", context.pod), ("namespace", context.namespace), ("node", context.node)):
-        if value is not None:
-            made[name] = _filled(columns[name], value)
-    if context.labels:
-        made["extra"] = _labelled(columns["extra"], dict(context.labels))
+def _known_beforehand(
+    columns: Mapping[str, pa.Array], parts: Sequence[tuple[pa.Table, Context]]
+) -> dict[str, pa.Array]:
+    lengths = [part.num_rows for part, _ in parts]
+    made = {"source": _repeated([context.source for _, context in parts], lengths)}
+    for name in ("pod", "namespace", "node"):
+        values = [getattr(context, name) for _, context in parts]
+        if any(values):
+            made[name] = _filled(columns[name], _repeated(values, lengths))
     return made
 
 
-def _constant(value: str, length: int) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), length), pa.array([value]))
+def _repeated(values: list[str | None], lengths: list[int]) -> pa.DictionaryArray:
+    """Repeat each value as often as its part has rows."""
+    coded = pa.array(values, pa.string()).dictionary_encode()
+    return coded.take(pa.array(np.repeat(np.arange(len(values)), lengths)))
 
 
-def _filled(encoded: pa.DictionaryArray, value: str) -> pa.DictionaryArray:
+def _filled(encoded: pa.DictionaryArray, otherwise: pa.DictionaryArray) -> pa.DictionaryArray:
     if encoded.null_count == len(encoded):
-        return _constant(value, len(encoded))
-    return encoded.cast(pa.string()).fill_null(value).dictionary_encode()
+        return otherwise
+    return pc.coalesce(encoded.cast(pa.string()), otherwise.cast(pa.string())).dictionary_encode()
 
 
-def _labelled(extra: pa.Array, labels: dict[str, Any]) -> pa.Array:
+def _labelled(extra: pa.Array, labels: Mapping[str, str]) -> pa.Array:
     """Put labels into `extra`; what a line itself says under the same key wins."""
-    encoded = extra.fill_null("{}").dictionary_encode()
+    encoded = pc.fill_null(extra, pa.scalar("{}", pa.string())).dictionary_encode()
     merged = [
         orjson.dumps({**labels, **orjson.loads(text)}, option=orjson.OPT_SORT_KEYS).decode()
         for text in encoded.dictionary.to_pylist()

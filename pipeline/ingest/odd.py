@@ -108,9 +108,8 @@ def _row(found: Mapping[str, Any], fields: FieldMap) -> dict[str, Any]:
     """Type the mapped keys and gather the others; of two keys for one column the first in order with a value counts."""
     row: dict[str, Any] = {}
     extra: dict[str, Any] = {}
-    for key in sorted(found):
+    for key, column in fields.shape(found).columns:
         value = found[key]
-        column = fields.column(key)
         if value is None or value in ABSENT:
             continue
         if column is None or column in row:

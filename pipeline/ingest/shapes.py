@@ -121,5 +121,3 @@ class Context:
     pod: str | None = None
     namespace: str | None = None
     node: str | None = None
-    labels: tuple[tuple[str, str], ...] = ()
-    """Labels that fill no column; they go to `extra`."""

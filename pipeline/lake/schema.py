@@ -65,9 +65,7 @@ LOADS = pa.schema(
         pa.field("load_id", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("loaded_at", TIMESTAMP, nullable=False),
-        pa.field(
-            "lines", pa.int64(), nullable=False
-        ),  # = rows + rejects + noise + blank; CRI pieces count once
+        pa.field("lines", pa.int64(), nullable=False),  # = rows + rejects + noise + blank; CRI pieces count once
         pa.field("rows", pa.int64(), nullable=False),
         pa.field("rejects", pa.int64(), nullable=False),
         pa.field("noise", pa.int64(), nullable=False),
