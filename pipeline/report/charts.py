@@ -12,7 +12,8 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup
 
-from pipeline.report.text import ms, visible
+from pipeline.report.text import ms, short
+from pipeline.text import visible
 
 Row = dict[str, Any]
 Spec = dict[str, Any]
@@ -58,7 +59,7 @@ def _svg(spec: Spec, description: str) -> Markup:
     return Markup(opening) + named + Markup(rest)  # noqa: S704 (Vega escapes the texts that it draws)
 
 
-def _spec(chart: alt.LayerChart | alt.VConcatChart) -> Spec:
+def _spec(chart: alt.LayerChart | alt.FacetChart | alt.VConcatChart) -> Spec:
     axis = alt.AxisConfig(
         labelColor="var(--muted)",
         labelFontSize=12,
@@ -110,13 +111,14 @@ def _steps(field: str, colour: str, axis: alt.Axis, title: str, number: str) -> 
         maxExtent=_AXIS_SPACE,
     )
     bars = alt.Chart(_ROWS).transform_filter(f"datum.{field} > 0")
-    return bars.mark_rect(stroke="var(--paper)", strokeWidth=0.5).encode(
+    drawn: alt.Chart = bars.mark_rect(stroke="var(--paper)", strokeWidth=0.5).encode(
         x=alt.X("position:Q", axis=axis, scale=alt.Scale(nice=False, domain=_from_zero(1))),
         x2="next_position:Q",
         y=alt.Y(f"{field}:Q", axis=y_axis, scale=alt.Scale(domain=_from_zero(0.01 if "%" in number else 1))),
         y2=alt.datum(0),
         color=alt.value(colour),
     )
+    return drawn
 
 
 def _time_axis(rows: Sequence[Row], width: int) -> alt.Axis:
@@ -141,20 +143,21 @@ def _rows_of_bars(width: int, bars: Sequence[alt.Chart]) -> Spec:
     """Write the `label` and the `figure` of every row to its bars."""
     is_wide = width == WIDE
     row = alt.Chart(_ROWS).encode(y=_row(), color=_ink())
-    place = {"baseline": "middle", "dy": 0 if is_wide else -13, "fontSize": 12.5}
+    place: dict[str, Any] = {"baseline": "middle", "dy": 0 if is_wide else -13, "fontSize": 12.5}
     indent = alt.ExprRef("14 * datum.indent")
-    label = row.mark_text(align="left", dx=indent, limit=276 if is_wide else 190, **place)
-    figure = row.mark_text(align="right", limit=166 if is_wide else 132, **place)
+    label = row.mark_text(align="left", dx=indent, **place)
+    figure = row.mark_text(align="right", **place)
     texts = (
-        label.encode(x=alt.value(0), text="label:N"),
+        label.encode(x=alt.value(0), text=f"{'label' if is_wide else 'short_label'}:N"),
         figure.encode(x=alt.value(width), text="figure:N"),
     )
-    return _spec(alt.layer(*bars, *texts, data=_ROWS).properties(width=width, height=alt.Step(26 if is_wide else 40)))
+    return _spec(alt.layer(*bars, *texts, data=_ROWS, width=width, height=alt.Step(26 if is_wide else 40)))
 
 
-def _bar(width: int, inset: int = 0) -> dict[str, int]:
-    """Return a bar's height, and where it stands in its row: under the texts on a phone."""
-    return {"height": 14 - inset, "yOffset": 0 if width == WIDE else 7}
+def _bars(chart: alt.Chart, width: int, inset: int = 0) -> alt.Chart:
+    """Draw bars, on a phone under the texts of their rows."""
+    bars: alt.Chart = chart.mark_bar(height=14 - inset, yOffset=0 if width == WIDE else 7)
+    return bars
 
 
 def _time(field: str, width: int) -> alt.X:
@@ -180,7 +183,7 @@ def _parts(width: int) -> Spec:
     colours = alt.Scale(domain=list(PARTS), range=[f"var(--{part})" for part in PARTS])
     place = f"indexof({list(PARTS)}, datum.part)"
     folded = alt.Chart(_ROWS).transform_fold(list(PARTS), as_=["part", "time"]).transform_calculate(place=place)
-    bars = folded.mark_bar(**_bar(width)).encode(
+    bars = _bars(folded, width).encode(
         x=_time("time:Q", width).stack("zero"),
         y=_row(),
         color=alt.Color("part:N", legend=None, scale=colours),
@@ -192,15 +195,25 @@ def _parts(width: int) -> Spec:
 def _service(position: int, row: Row) -> Row:
     return {part: row[f"{part}_avg_ms"] for part in PARTS} | {
         "position": position,
-        "indent": 0,
-        "label": _name(row),
-        "figure": ms(row["client_avg_ms"]),
         "failed": False,
+        **_texts(_name(row), ms(row["client_avg_ms"]), 0),
+    }
+
+
+def _texts(name: str, figure: str, indent: int) -> Row:
+    """Cut the texts of a row to what a drawing has room for: Vega would measure every letter of long ones, slowly."""
+    figure = short(figure, 26)
+    width = 36 - 2 * indent
+    return {
+        "indent": indent,
+        "figure": figure,
+        "label": short(name, width),
+        "short_label": short(name, min(width, 44 - 2 * indent - len(figure))),
     }
 
 
 def _name(row: Row) -> str:
-    return visible(" ".join(filter(None, (row["service"] or "no service", row["cluster_subset"]))))
+    return " ".join(filter(None, (row["service"] or "no service", row["cluster_subset"])))
 
 
 # ---------- waterfall
@@ -214,7 +227,7 @@ def _intervals(width: int) -> Spec:
 def _interval(side: str, colour: str, width: int, inset: int) -> alt.Chart:
     failed = "fail-wait" if side == "client" else "fail-fill"
     logged = alt.Chart(_ROWS).transform_filter(f"isValid(datum.{side}_from_ms)")
-    return logged.mark_bar(**_bar(width, inset)).encode(
+    return _bars(logged, width, inset).encode(
         x=_time(f"{side}_from_ms:Q", width),
         x2=f"{side}_to_ms:Q",
         y=_row(),
@@ -228,10 +241,10 @@ def _call(row: Row) -> Row:
     words = ("failed" if row["is_error"] else "", str(row["response_code"]), row["client_flags"] or row["server_flags"])
     return {name: row[name] for name in _TIMES} | {
         "position": row["position"],
-        "indent": min(row["depth"], 8),
-        "label": _name(row) + again,
-        "figure": visible(f"{' '.join(filter(None, words))}, {ms(row['duration_ms'])}"),
         "failed": row["is_error"],
+        **_texts(
+            _name(row) + again, f"{' '.join(filter(None, words))}, {ms(row['duration_ms'])}", min(row["depth"], 8)
+        ),
     }
 
 

@@ -51,7 +51,7 @@ LIMITS = {
 }
 """How many rows of each question a page shows; it says how many more there are."""
 
-CALLS_PER_REQUEST = 40
+CALLS_PER_REQUEST = 24
 """How many calls of one request a waterfall shows."""
 
 
@@ -102,7 +102,7 @@ def _page(session: Session, root: Path, day: date, timezone: str) -> str:
     parts = ("day_verdict", "coverage_totals", "requests_over_time")
     answers |= {name: ask(session, name) for name in parts}
     answers["day_totals"] = totals
-    against = ask(session, "day_against_before", today=_as_json(totals), before=_as_json(before))
+    answers["day_against_before"] = ask(session, "day_against_before", today=_as_json(totals), before=_as_json(before))
     calls = _calls(session, answers)
     return render(
         "nightly.html.jinja",
@@ -113,7 +113,6 @@ def _page(session: Session, root: Path, day: date, timezone: str) -> str:
         lake=str(root),
         version=__version__,
         answers=answers,
-        against=against.rows,
         calls_answer=calls,
         failed=_requests(answers["failed_requests"], calls),
         slowest=_requests(answers["slowest_requests"], calls),

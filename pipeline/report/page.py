@@ -30,7 +30,7 @@ def _environment(zone: ZoneInfo) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    formats = (text.cut, text.lines, text.count, text.rate, text.ms, text.spread, text.change, text.day)
+    formats = (text.breakable, text.cut, text.lines, text.count, text.rate, text.ms, text.spread, text.change, text.day)
     environment.filters |= {each.__name__: each for each in formats}
     environment.filters["clock"] = lambda moment: text.clock(moment, zone)
     environment.tests["name"] = text.is_name

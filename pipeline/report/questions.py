@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.assets import assets
+from pipeline.query.models import question
 from pipeline.query.session import Session
 from pipeline.report.text import pasted
 
@@ -29,5 +29,5 @@ class Answer:
 
 def ask(session: Session, name: str, **parameters: Any) -> Answer:
     """Run `sql/questions/NAME.sql` with its parameters. Raises `QueryError`."""
-    sql = (assets("sql") / "questions" / f"{name}.sql").read_text()
+    sql = question(name)
     return Answer(name, pasted(sql, parameters), session.rows(sql, parameters))

@@ -7,7 +7,6 @@ number comes from SQL.
 
 import json
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -15,29 +14,16 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
-NOTHING = "–"
+from pipeline.text import visible
+
+NOTHING = "\N{EN DASH}"
 """What stands where there is no value."""
 
 _GLUE = "\u00a0"
 """Holds a number and its unit on one line."""
 
-_INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_MINUS = "\N{MINUS SIGN}"
 _NAME = re.compile(r"[A-Za-z0-9._:-]+")
-
-
-def visible(text: str) -> str:
-    """Return `text` with every character that could not be seen, or would move others, as an escape."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_escaped(char) if unicodedata.category(char) in _INVISIBLE else char for char in text)
-
-
-def _escaped(char: str) -> str:
-    if char in _NAMED:
-        return _NAMED[char]
-    code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def shown(value: Any) -> Any:
@@ -47,16 +33,28 @@ def shown(value: Any) -> Any:
     return value if isinstance(value, Markup) else visible(str(value))
 
 
+def short(text: str, width: int) -> str:
+    """Return a visible text, cut in its middle to at most `width` characters."""
+    whole = visible(text)
+    if len(whole) <= width:
+        return whole
+    tail = width // 3
+    return f"{whole[: width - tail - 1]}…{whole[-tail:]}"
+
+
 def cut(value: str | None, width: int = 72) -> Markup:
     """Return a long value cut in its middle, with the whole of it as the title."""
     if value is None:
-        return Markup(NOTHING)
-    whole = visible(value)
-    if len(whole) <= width:
+        return escape(NOTHING)
+    whole, shortened = visible(value), short(value, width)
+    if shortened == whole:
         return escape(whole)
-    tail = width // 3
-    short = f"{whole[: width - tail - 1]}…{whole[-tail:]}"
-    return Markup('<span class="cut" title="{}">{}</span>').format(whole[:2000], short)
+    return Markup('<span class="cut" title="{}">{}</span>').format(whole[:2000], shortened)
+
+
+def breakable(text: str) -> Markup:
+    """Let a long field or a line's evidence break where one of its words ends."""
+    return Markup("<wbr>").join(re.split(r"(?<=[._|:;{},])", visible(text)))
 
 
 def lines(text: str) -> Markup:
@@ -75,12 +73,14 @@ def count(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """Format a share of 0 to 1 in per cent; what is not nothing never reads as 0."""
+    """Format a share of 0 to 1 in per cent; what is not none or all never reads as such."""
     if value is None:
         return NOTHING
     percent = value * 100
-    if 0 < percent < 0.1:
-        return f"<{_GLUE}0.1{_GLUE}%"
+    if 0 < percent < 0.05:
+        return f"<0.1{_GLUE}%"
+    if 99.95 <= percent < 100:
+        return f">99.9{_GLUE}%"
     return f"{percent:.0f}{_GLUE}%" if percent in (0, 100) else f"{percent:.1f}{_GLUE}%"
 
 
@@ -89,23 +89,23 @@ def ms(value: float | None) -> str:
     if value is None:
         return NOTHING
     size = abs(value)
-    if size < 1000:
+    if size < 999.5:
         return f"{_few_digits(value)}{_GLUE}ms"
-    return f"{value / 1000:.2f}{_GLUE}s" if size < 60_000 else f"{value / 60_000:.1f}{_GLUE}min"
+    return f"{value / 1000:.2f}{_GLUE}s" if size < 59_995 else f"{value / 60_000:.1f}{_GLUE}min"
 
 
 def spread(values: Sequence[float | None]) -> str:
     """Format several times in one unit, that of the longest: 15 / 158 / 422 ms."""
     known = [value for value in values if value is not None]
-    if not known or max(known) >= 60_000:
+    if not known or max(known) >= 59_995:
         return " / ".join(ms(value) for value in values)
-    unit, size = ("s", 1000) if max(known) >= 1000 else ("ms", 1)
+    unit, size = ("s", 1000) if max(known) >= 999.5 else ("ms", 1)
     figures = (NOTHING if value is None else _few_digits(value / size) for value in values)
     return " / ".join(figures).replace(" ", _GLUE) + f"{_GLUE}{unit}"
 
 
 def _few_digits(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0") if abs(value) < 10 else f"{value:.0f}"
+    return f"{value:.1f}".removesuffix(".0") if abs(value) < 9.95 else f"{value:.0f}"
 
 
 def change(value: float | None, unit: str) -> str:
@@ -113,7 +113,7 @@ def change(value: float | None, unit: str) -> str:
     if value is None:
         return NOTHING
     size = {"count": count, "ms": ms, "rate": _points}[unit](abs(value))
-    return f"{'+' if value > 0 else '−'}{size}" if value else "no change"
+    return f"{'+' if value > 0 else _MINUS}{size}" if value else "no change"
 
 
 def _points(value: float) -> str:

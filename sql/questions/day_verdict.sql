@@ -17,7 +17,9 @@ blamed as (
 ),
 
 worst as (
-    select *
+    select
+        *,
+        failed > 0.5 * all_failed as is_most,
     from blamed
     order by failed desc, culprit_service
     limit 1

@@ -1,4 +1,5 @@
 -- the calls of some requests, in the order of a waterfall: what was called, when, and who spent the time
+-- Of a request with more calls than $limit, those that failed stay, then those that it waited for, then the longest.
 -- Offsets are milliseconds from the request's begin. The server's interval is laid inside the client's, which clocks of
 -- two nodes may put elsewhere; a bar is at least a 250th of its request wide, or it could not be seen.
 with recursive
@@ -25,7 +26,7 @@ walked as (
 timed as (
     select
         spans.*,
-        row_number() over (partition by spans.trace_id order by walked.way) as position,
+        row_number() over (partition by spans.trace_id order by walked.way) as place,
         count(*) over (partition by spans.trace_id) as found,
         hops.client_response_code,
         array_to_string(hops.client_flags, ',') as client_flags,
@@ -41,8 +42,9 @@ timed as (
         hops.below_ms,
         (epoch_us(hops.client_started_at) - epoch_us(traces.started_at)) / 1000 as client_from_ms,
         (epoch_us(hops.server_started_at) - epoch_us(traces.started_at)) / 1000 as server_at_ms,
-        (max(epoch_us(coalesce(hops.client_ended_at, hops.server_ended_at))) over (partition by spans.trace_id)
-            - epoch_us(traces.started_at)) / 250000 as least_ms,
+        greatest(1000, max(epoch_us(coalesce(hops.client_ended_at, hops.server_ended_at))) over (
+            partition by spans.trace_id
+        ) - epoch_us(traces.started_at)) / 250000 as least_ms,
     from spans
     inner join walked using (hop_id)
     inner join hops using (hop_id)
@@ -57,15 +59,18 @@ inside as (
             else greatest(client_from_ms, least(server_at_ms, client_from_ms + client_duration_ms - server_duration_ms))
         end as server_from_ms,
     from timed
+    qualify row_number() over (
+        partition by trace_id order by depth = 0 desc, is_error desc, is_critical desc, duration_ms desc, place
+    ) <= $limit
 ),
 
 drawn as (
     select
-        * exclude (server_at_ms, least_ms),
+        * exclude (server_at_ms, least_ms, place),
+        row_number() over (partition by trace_id order by place) as position,
         client_from_ms + greatest(client_duration_ms, least_ms) as client_to_ms,
         server_from_ms + greatest(server_duration_ms, least_ms) as server_to_ms,
     from inside
-    where position <= $limit
     order by trace_id, position
 )
 

@@ -1,0 +1,361 @@
+"""The nightly report against the tables: every number on the page is a number of a table, and a failed run leaves none."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import LakeError, MeshlogError, NoDataError, UsageError
+from pipeline.ingest.load import load
+from pipeline.query.session import open_session
+from pipeline.query.window import day_window
+from pipeline.report import text
+from pipeline.report.nightly import TABLES, write_nightly
+from pipeline.report.questions import ask
+from tests.ingesting import line
+from tests.reporting import DAY, SAMPLE_DAY, call, hostile_lines, large_lines, page_of, quiet_lines
+
+
+@pytest.fixture(scope="module")
+def written(samples_lake, tmp_path_factory):
+    """The samples' page and tables."""
+    return write_nightly(samples_lake, SAMPLE_DAY, tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def session(samples_lake):
+    """The tables of the samples' day."""
+    opened = open_session(samples_lake, day_window(SAMPLE_DAY, "UTC"))
+    yield opened
+    opened.close()
+
+
+def texts_of(page: Path) -> str:
+    """Give a page's text as a reader meets it: no markup, one space between words."""
+    source = re.sub(r"(?s)<(style|svg)\b.*?</\1>", " ", page.read_text())
+    return " ".join(unescape(re.sub(r"<(?!wbr)[^>]*>", " ", source).replace("<wbr>", "")).split())
+
+
+def values_of(page: Path) -> list[str]:
+    """Give the figures of the totals."""
+    return [unescape(value) for value in re.findall(r'<dd class="value">(.*?)</dd>', page.read_text())]
+
+
+# ---------- numbers
+
+
+def test_totals_are_those_of_traces(written, session):
+    """Requests, failures, error rate, median and 95th percentile are what the table traces says."""
+    [row] = session.rows(
+        """
+        select
+            count(*) as requests,
+            count(*) filter (where is_error) as failed,
+            avg(is_error::integer) as error_rate,
+            quantile_cont(duration_ms, 0.5) filter (where kind <> 'tcp') as p50,
+            quantile_cont(duration_ms, 0.95) filter (where kind <> 'tcp') as p95,
+        from traces
+        """
+    )
+
+    assert values_of(written) == [
+        text.count(row["requests"]),
+        text.count(row["failed"]),
+        text.rate(row["error_rate"]),
+        text.ms(row["p50"]),
+        text.ms(row["p95"]),
+    ]
+
+
+def test_every_finding_is_on_the_page(written, session):
+    """Each diagnosis stands on the page with its title, counts, evidence, advice and next command."""
+    page = texts_of(written)
+    findings = session.rows("from diagnoses")
+
+    assert findings
+    for finding in findings:
+        assert finding["title"] in page
+        assert finding["advice"] in page
+        assert finding["next_command"] in page
+        assert (finding["client_evidence"] or "") in page
+        assert (finding["server_evidence"] or "") in page
+
+
+def test_failed_requests_of_findings_add_up(session):
+    """Every failed request belongs to exactly one finding, so the findings' counts add up to the total."""
+    findings = ask(session, "findings", limit=1000).rows
+    [row] = session.rows("select count(*) as failed from traces where is_error")
+
+    assert sum(finding["failed_requests"] for finding in findings) == row["failed"]
+
+
+def test_coverage_is_stated_with_the_loads_counts(written, session):
+    """Lines, sources, rejects and noise are what the table loads says."""
+    [row] = session.rows(
+        "select sum(lines) as lines, sum(rejects) as rejects, sum(noise) as noise, count(distinct source) as n from loads"
+    )
+
+    assert (
+        f"Read {row['lines']:,.0f} lines from {row['n']} sources: 888 rows of this day, "
+        f"{row['rejects']:,.0f} rejected , {row['noise']:,.0f} noise."
+    ) in texts_of(written)
+
+
+def test_steps_of_time_add_up_to_the_totals(session):
+    """The steps of the error rate's chart hold every request of the day once."""
+    steps = ask(session, "requests_over_time").rows
+    totals = ask(session, "day_totals").rows[0]
+
+    assert sum(step["requests"] for step in steps) == totals["requests"]
+    assert sum(step["failed"] for step in steps) == totals["failed"]
+    assert [step["position"] for step in steps] == list(range(len(steps)))
+
+
+def test_calls_lie_inside_their_request(session):
+    """A waterfall has each call once, the server's bar inside the client's, the root at 0."""
+    ids = [row["trace_id"] for row in session.rows("select trace_id from traces where hops > 1")]
+    calls = ask(session, "request_calls", trace_ids=ids, limit=1000).rows
+    paired = [call for call in calls if call["link"] in ("address", "endpoint") and call["attempt"] == call["attempts"]]
+
+    [row] = session.rows("select sum(hops)::bigint as hops from traces where hops > 1")
+    assert len(calls) == row["hops"]
+    assert all(call["server_from_ms"] >= call["client_from_ms"] for call in paired)
+    assert {call["client_from_ms"] for call in calls if call["depth"] == 0} == {0}
+
+
+def test_the_day_before_is_compared_with(tmp_path):
+    """The totals say by how much each measure differs from the day before."""
+    before = [each.replace(b"2021-02-18T", b"2021-02-17T") for each in quiet_lines()[:8]]
+    failed = list(call(90, 90_000, response_code=503, response_flags="UF"))
+
+    page = texts_of(page_of(tmp_path, *before, *quiet_lines(), *failed))
+
+    assert "Requests 11 +7 from 4" in page
+    assert "Failed 1 +1 from 0" in page
+    assert "Error rate 9.1 % +9.1 points from 0 %" in page
+    assert "Median time 5 ms no change from 5 ms" in page
+
+
+def test_a_first_day_has_nothing_to_compare_with(written):
+    """Where the lake has no line of the day before, every measure says so."""
+    assert written.read_text().count("no data the day before") == 5
+
+
+def test_a_day_begins_at_midnight_of_its_time_zone(tmp_path):
+    """Lines count for the day that they began on in the time zone asked for."""
+    early = [each.replace(b"T07:", b"T22:") for each in quiet_lines()]
+    (tmp_path / "log.jsonl").write_bytes(b"".join([*quiet_lines()[:4], *early]))
+    load([str(tmp_path / "log.jsonl")], tmp_path / "lake")
+
+    here = write_nightly(tmp_path / "lake", DAY, tmp_path / "here", timezone="Europe/Berlin")
+    tomorrow = write_nightly(tmp_path / "lake", DAY + timedelta(days=1), tmp_path / "there", timezone="Asia/Tokyo")
+
+    assert values_of(here)[0] == "12"
+    assert "08:08:50" in texts_of(here)
+    assert values_of(tomorrow)[0] == "10"
+    assert "07:08:50" in texts_of(tomorrow)
+
+
+# ---------- what a page says when there is little to say
+
+
+def test_a_quiet_day_says_so(tmp_path):
+    """Sections without a row are a sentence, not an empty table."""
+    page = texts_of(page_of(tmp_path, *quiet_lines()))
+
+    assert "None of 10 requests failed." in page
+    for sentence in (
+        "Nothing went wrong on this day.",
+        "No cluster failed a call on this day.",
+        "No request failed on this day.",
+        "No proxy tried a call again on this day.",
+        "No endpoint stands out from its siblings.",
+    ):
+        assert sentence in page
+
+
+def test_one_sided_lines_make_a_page(tmp_path):
+    """A log of nothing but client lines, or of nothing but server lines, is reported too."""
+    for side in (0, 1):
+        lines = [each for number in range(3) for each in list(call(number, number * 1000))[side : side + 1]]
+        page = texts_of(page_of(tmp_path / str(side), *lines))
+
+        assert "None of 3 requests failed." in page
+        assert "No answered call was logged from both sides" in page
+
+
+def test_rejects_and_damage_are_stated_first(tmp_path):
+    """Rejected lines and sources that could not be read to the end stand in the summary."""
+    bad = [b'{"start_time":"yesterday","response_code":200,"duration":1}\n'] * 3
+    page = texts_of(page_of(tmp_path, *quiet_lines(), *bad))
+
+    assert "Read 23 lines from 1 source: 20 rows of this day, 3 rejected , 0 noise." in page
+
+
+def test_long_results_are_cut_and_counted(tmp_path):
+    """A large mesh with long names stays under 2 MB; what was left out is counted, with the query that shows it."""
+    page = page_of(tmp_path, *large_lines())
+
+    assert page.stat().st_size < 2_000_000
+    assert re.search(r"And \d+ more findings: meshlog sql \"from diagnoses\"", texts_of(page))
+    assert re.search(r"And 37 more calls: meshlog sql", texts_of(page))
+
+
+# ---------- no page
+
+
+def test_a_day_without_lines_names_the_days_there_are(samples_lake, tmp_path):
+    """A day that the lake holds nothing of ends with exit code 5, and the message says what it holds."""
+    with pytest.raises(NoDataError, match=r"no access-log line of 2020-01-01 \(UTC\). It holds 2026-11-23") as caught:
+        write_nightly(samples_lake, date(2020, 1, 1), tmp_path / "out")
+
+    assert caught.value.exit_code == 5
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_lake_says_how_to_fill_it(empty_lake, tmp_path):
+    """An empty lake ends with exit code 5 and names the next command."""
+    with pytest.raises(NoDataError, match="meshlog ingest PATH"):
+        write_nightly(empty_lake, DAY, tmp_path / "out")
+
+
+def test_many_days_are_named_by_their_ends(tmp_path):
+    """A lake of more than a week names its first and its last day."""
+    days = [datetime(2021, 3, day, 7, tzinfo=UTC) for day in range(1, 11)]
+    (tmp_path / "log.jsonl").write_bytes(b"".join(line(start_time=f"{day:%Y-%m-%dT%H:%M:%S}Z") for day in days))
+    load([str(tmp_path / "log.jsonl")], tmp_path / "lake")
+
+    with pytest.raises(NoDataError, match="It holds 10 days from 2021-03-01 to 2021-03-10"):
+        write_nightly(tmp_path / "lake", DAY, tmp_path / "out")
+
+
+def test_wrong_places_and_zones_are_named(samples_lake, tmp_path):
+    """No lake, an unknown time zone and an output that cannot be written each end in meshlog's own error."""
+    (tmp_path / "file").write_text("here")
+
+    with pytest.raises(LakeError):
+        write_nightly(tmp_path / "none", DAY, tmp_path / "out")
+    with pytest.raises(UsageError, match="Nowhere/Land"):
+        write_nightly(samples_lake, SAMPLE_DAY, tmp_path / "out", timezone="Nowhere/Land")
+    with pytest.raises(MeshlogError, match="file: cannot be written"):
+        write_nightly(samples_lake, SAMPLE_DAY, tmp_path / "file")
+
+
+def test_a_failed_run_leaves_the_last_page(samples_lake, tmp_path, monkeypatch):
+    """When writing fails half-way, yesterday's page and tables stay as they were, and nothing is left beside them."""
+    page = write_nightly(samples_lake, SAMPLE_DAY, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def fail(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pipeline.query.session.Session.copy", fail)
+    with pytest.raises(MeshlogError, match="No space left on device"):
+        write_nightly(samples_lake, SAMPLE_DAY, tmp_path)
+
+    assert page in before
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "tables"]
+
+
+# ---------- tables
+
+
+@pytest.mark.parametrize(("tables_format", "reader"), [("parquet", "parquet"), ("csv", "csv"), ("json", "json_auto")])
+def test_tables_are_written_as_asked(samples_lake, session, tmp_path, tables_format, reader):
+    """Each table is a file in the format asked for, with all of its rows, and replaces one in another format."""
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "traces.old").write_text("the user's own")
+    write_nightly(samples_lake, SAMPLE_DAY, tmp_path, tables_format="csv" if tables_format == "json" else "json")
+    write_nightly(samples_lake, SAMPLE_DAY, tmp_path, tables_format=tables_format)
+
+    names = {path.name for path in (tmp_path / "tables").iterdir()}
+    assert names == {f"{table}.{tables_format}" for table in TABLES} | {"traces.old"}
+    for table in TABLES:
+        [row] = session.rows(f"select count(*) as rows from {table}")
+        file = tmp_path / "tables" / f"{table}.{tables_format}"
+        [stored] = session.rows(f"select count(*) as rows from read_{reader}('{file}')")
+        assert stored == row
+
+
+def test_no_tables_are_written_where_none_are_wanted(samples_lake, tmp_path):
+    """With no format the page stands alone."""
+    write_nightly(samples_lake, SAMPLE_DAY, tmp_path, tables_format=None)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
+
+
+# ---------- what logs wrote
+
+
+def test_two_runs_write_the_same_page(samples_lake, written, tmp_path):
+    """The same lake and day give the same bytes: a page holds no time of its making."""
+    assert write_nightly(samples_lake, SAMPLE_DAY, tmp_path).read_bytes() == written.read_bytes()
+
+
+def test_no_control_or_direction_character_reaches_the_page(tmp_path):
+    """Control and direction characters of a log are escapes on the page, in drawings as in text."""
+    source = page_of(tmp_path, *hostile_lines()).read_text()
+
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]", source)
+    assert r"\x1b]0" in source
+    assert r"photo\u202egpj.exe" in source
+
+
+class Tags(HTMLParser):
+    """Collects what a browser would build from a page."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.targets: set[str] = set()
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag, its attributes and where it leads."""
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.targets |= {value or "" for name, value in attrs if name in ("href", "src")}
+
+
+def test_no_markup_of_a_log_reaches_the_page(written, tmp_path):
+    """A hostile log adds no tag and no attribute to those of any page, and nothing leads out of it."""
+    source = page_of(tmp_path, *hostile_lines()).read_text()
+    hostile, usual = Tags(source), Tags(written.read_text())
+
+    assert hostile.tags <= usual.tags
+    assert hostile.attributes <= usual.attributes | {"title"}
+    assert all(target.startswith("#") or target == "data:," for target in hostile.targets)
+    assert source.count("</style>") == source.count("</title>") == 1
+    assert "{{ 7 * 7 }}{% raw %}" in source
+
+
+def test_the_sql_on_the_page_gives_its_numbers(written, session):
+    """Every SQL that the page shows can be pasted as it stands, and runs."""
+    queries = re.findall(r'(?s)<pre class="sql"[^>]*><code>(.*?)</code>', written.read_text())
+
+    assert len(queries) == 14
+    for query in queries:
+        assert "$" not in re.sub(r"--[^\n]*", "", unescape(query))
+        session.rows(unescape(query))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "–"), (0, "0 ms"), (0.75, "0.8 ms"), (9.96, "10 ms"), (250.4, "250 ms"), (999.7, "1.00 s"), (1250, "1.25 s"), (90_000, "1.5 min")],
+)  # fmt: skip
+def test_times_carry_the_unit_that_fits(value, shown):
+    """A time is printed in the unit a reader would choose, held together with it."""
+    assert text.ms(value) == shown.replace(" ", "\u00a0")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(None, "–"), (0, "0 %"), (0.0004, "<0.1 %"), (0.12345, "12.3 %"), (0.9999, ">99.9 %"), (1, "100 %")]
+)  # fmt: skip
+def test_a_share_never_rounds_to_nothing_or_to_all(value, shown):
+    """What is not 0 % or 100 % does not read as such."""
+    assert text.rate(value) == shown.replace(" ", "\u00a0")
