@@ -1,4 +1,4 @@
-"""The nightly report against the tables: every number on the page is a number of a table, and a failed run leaves none."""
+"""The nightly report against the tables: its numbers are theirs, and a run that fails leaves nothing behind."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -95,7 +95,8 @@ def test_failed_requests_of_findings_add_up(session):
 def test_coverage_is_stated_with_the_loads_counts(written, session):
     """Lines, sources, rejects and noise are what the table loads says."""
     [row] = session.rows(
-        "select sum(lines) as lines, sum(rejects) as rejects, sum(noise) as noise, count(distinct source) as n from loads"
+        "select sum(lines) as lines, sum(rejects) as rejects, sum(noise) as noise, count(distinct source) as n "
+        "from loads"
     )
 
     assert (
@@ -124,6 +125,16 @@ def test_calls_lie_inside_their_request(session):
     assert len(calls) == row["hops"]
     assert all(call["server_from_ms"] >= call["client_from_ms"] for call in paired)
     assert {call["client_from_ms"] for call in calls if call["depth"] == 0} == {0}
+
+
+def test_tries_of_a_call_stand_in_their_order(session):
+    """A waterfall shows the tries of one call one after the other, from the first to the last."""
+    ids = [row["trace_id"] for row in session.rows("select distinct trace_id from trace_spans where attempts > 1")]
+    calls = ask(session, "request_calls", trace_ids=ids, limit=1000).rows
+    tries = [(call["trace_id"], call["attempt"]) for call in calls if call["attempts"] > 1]
+
+    assert tries
+    assert tries == sorted(tries)
 
 
 def test_the_day_before_is_compared_with(tmp_path):
@@ -346,16 +357,33 @@ def test_the_sql_on_the_page_gives_its_numbers(written, session):
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "–"), (0, "0 ms"), (0.75, "0.8 ms"), (9.96, "10 ms"), (250.4, "250 ms"), (999.7, "1.00 s"), (1250, "1.25 s"), (90_000, "1.5 min")],
-)  # fmt: skip
+    [
+        (None, text.NOTHING),
+        (0, "0 ms"),
+        (0.75, "0.8 ms"),
+        (9.96, "10 ms"),
+        (250.4, "250 ms"),
+        (999.7, "1.00 s"),
+        (1250, "1.25 s"),
+        (90_000, "1.5 min"),
+    ],
+)
 def test_times_carry_the_unit_that_fits(value, shown):
     """A time is printed in the unit a reader would choose, held together with it."""
     assert text.ms(value) == shown.replace(" ", "\u00a0")
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(None, "–"), (0, "0 %"), (0.0004, "<0.1 %"), (0.12345, "12.3 %"), (0.9999, ">99.9 %"), (1, "100 %")]
-)  # fmt: skip
+    ("value", "shown"),
+    [
+        (None, text.NOTHING),
+        (0, "0 %"),
+        (0.0004, "<0.1 %"),
+        (0.12345, "12.3 %"),
+        (0.9999, ">99.9 %"),
+        (1, "100 %"),
+    ],
+)
 def test_a_share_never_rounds_to_nothing_or_to_all(value, shown):
     """What is not 0 % or 100 % does not read as such."""
     assert text.rate(value) == shown.replace(" ", "\u00a0")

@@ -4,6 +4,7 @@ The only module that knows Vega-Altair. A drawing needs no script; its colours a
 sheet, so they follow light and dark; and whatever a log wrote is made visible text before it is drawn.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -50,9 +51,12 @@ def _both(spec: Callable[[int], Spec], rows: Sequence[Row], description: str) ->
     return Markup('<div class="chart wide">{}</div><div class="chart narrow">{}</div>').format(wide, narrow)
 
 
+_VEGAS_ROLES = re.compile(r'(<g[^<>]*?) role="graphics-[^"]*" aria-roledescription="[^"]*"')
+
+
 def _svg(spec: Spec, description: str) -> Markup:
     """Render to SVG with one role and one name instead of Vega's own for every mark."""
-    svg: str = vl_convert.vegalite_to_svg(spec)
+    svg: str = _VEGAS_ROLES.sub(r"\1", vl_convert.vegalite_to_svg(spec))
     opening, rest = svg.split(">", 1)
     opening = opening.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
     named = Markup(' role="img" aria-label="{}">').format(visible(description))
@@ -90,7 +94,7 @@ def _over_time(rows: Sequence[Row], width: int) -> Spec:
         _steps("failed", "var(--fail-fill)", axis, "requests", "~s"),
         data=_ROWS,
     )
-    plot = width - _AXIS_SPACE - 8
+    plot = width - _AXIS_SPACE - 28
     parts = (above.properties(width=plot, height=120), below.properties(width=plot, height=72))
     return _spec(alt.vconcat(*parts, spacing=20).resolve_scale(x="shared"))
 
@@ -126,7 +130,7 @@ def _time_axis(rows: Sequence[Row], width: int) -> alt.Axis:
     ticks = [row for row in rows if row["is_tick"]][:: 1 if width == WIDE else 2]
     labels = {str(row["position"]): row["label"] for row in ticks}
     values = [row["position"] for row in ticks]
-    return alt.Axis(values=values, labelExpr=f"{labels}[datum.value]", labelAlign="left", grid=False, title=None)
+    return alt.Axis(values=values, labelExpr=f"{labels}[datum.value]", grid=False, title=None)
 
 
 def _from_zero(least: float) -> alt.DomainUnionWith:
@@ -161,8 +165,8 @@ def _bars(chart: alt.Chart, width: int, inset: int = 0) -> alt.Chart:
 
 
 def _time(field: str, width: int) -> alt.X:
-    """Place a time in milliseconds between the labels and the figures, or from edge to edge on a phone."""
-    left, right = (292, width - 176) if width == WIDE else (0, width)
+    """Place a time in milliseconds between labels and figures; on a phone under them, with room for the last tick."""
+    left, right = (292, width - 176) if width == WIDE else (0, width - 24)
     axis = alt.Axis(title=None, labelExpr=_TIME, tickCount=5 if width == WIDE else 3, labelFlush=True)
     return alt.X(field, axis=axis, scale=alt.Scale(range=[left, right], nice=False, domain=_from_zero(1)))
 

@@ -9,18 +9,31 @@ spans as (
     where list_contains($trace_ids, trace_id)
 ),
 
+-- the tries of one call stand together, in their order
+placed as (
+    select
+        spans.hop_id,
+        spans.parent_hop_id,
+        spans.depth,
+        min(spans.started_at) over (
+            partition by coalesce(hops.client_source || ':' || hops.client_line_number, spans.hop_id)
+        )::varchar || to_base(spans.attempt, 10, 6) || spans.hop_id as place,
+    from spans
+    inner join hops using (hop_id)
+),
+
 walked as (
     select
         hop_id,
-        [started_at::varchar || hop_id] as way,
-    from spans
+        [place] as way,
+    from placed
     where depth = 0
     union all
     select
-        spans.hop_id,
-        list_append(walked.way, spans.started_at::varchar || spans.hop_id) as way,
+        placed.hop_id,
+        list_append(walked.way, placed.place) as way,
     from walked
-    inner join spans on spans.parent_hop_id = walked.hop_id
+    inner join placed on placed.parent_hop_id = walked.hop_id
 ),
 
 timed as (

@@ -59,11 +59,20 @@ placed as (
     order by grid.step_at
 ),
 
+-- ticks stand on round times of the day, at most nine of them
+tick_widths as (
+    select min(seconds) as tick_seconds
+    from (select unnest([1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 86400]) as seconds)
+    where seconds * 8 >= (select max(next_position) * max(step_seconds) from placed)
+),
+
 ticked as (
     select
-        *,
-        position % ceil(count(*) over () / 6)::bigint = 0 as is_tick,
+        placed.*,
+        (hour(step_at) * 3600 + minute(step_at) * 60 + second(step_at)) % tick_seconds = 0
+            or max(next_position) over () <= 2 as is_tick,
     from placed
+    cross join tick_widths
     order by position
 )
 
