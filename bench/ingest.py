@@ -34,12 +34,15 @@ def generate(path: Path, lines: int) -> None:
     samples = [json.loads(line) for line in SAMPLE.read_text().splitlines()]
     with path.open("w") as file:
         for number in range(lines):
-            row = dict(samples[number % len(samples)])
+            row = dict(rng.choice(samples))
             row["request_id"] = (
                 f"{rng.getrandbits(32):08x}-{rng.getrandbits(16):04x}-4{rng.getrandbits(12):03x}-8000-{rng.getrandbits(48):012x}"
             )
+            # a day in order of time, but for the lines that end later than they began
+            began = number * 86_400_000 // lines - rng.randrange(min(500, number + 1))
+            second, milliseconds = divmod(max(0, began), 1000)
             row["start_time"] = (
-                f"2026-11-23T{number % 24:02}:{rng.randrange(60):02}:{rng.randrange(60):02}.{rng.randrange(1000):03}Z"
+                f"2026-11-23T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.{milliseconds:03}Z"
             )
             row["duration"] = rng.randrange(500)
             row["upstream_local_address"] = (

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from ingesting import TYPED
 
@@ -17,7 +18,8 @@ from pipeline.ingest.wrappers import Origin, origin
 def row(pod: str | None = None, **changes: Any) -> dict[str, Any]:
     """Take one line through parsing, normalising and direction."""
     parsed = odd.parse([json.dumps({**TYPED, **changes}).encode()], [1], DEFAULT)
-    rows: list[dict[str, Any]] = direction.decide(normalise.rows([(parsed.rows, Context("x", pod))], {})).to_pylist()
+    placed = parsed.rows.append_column("context", pa.array([0], pa.int32()))
+    rows: list[dict[str, Any]] = direction.decide(normalise.rows(placed, [Context("x", pod)], {})).to_pylist()
     return rows[0]
 
 
@@ -157,7 +159,10 @@ def test_the_sample_of_old_style_names_no_subset() -> None:
     """The third part of an inbound cluster up to Istio 1.7 is the port's name."""
     samples = Path(__file__).parent.parent / "sample_logs" / "all_strings.jsonl"
     parsed = odd.parse(samples.read_bytes().splitlines(), range(len(samples.read_bytes().splitlines())), DEFAULT)
-    rows = direction.decide(normalise.rows([(parsed.rows, Context("x"))], {})).to_pylist()
+    places = pa.array([0] * parsed.rows.num_rows, pa.int32())
+    rows = direction.decide(
+        normalise.rows(parsed.rows.append_column("context", places), [Context("x")], {})
+    ).to_pylist()
 
     inbound = [made for made in rows if made["direction"] == "inbound"]
     assert inbound

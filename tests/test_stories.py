@@ -48,10 +48,10 @@ def noted_tree(span: dict) -> tuple:
 def traced_tree(session: Session, spans: list[dict], hop_id: str) -> tuple:
     """The same of a trace, its attempts folded into calls."""
     span = next(span for span in spans if span["hop_id"] == hop_id)
-    of_call = [other for other in spans if other["call"] == span["call"]]
+    of_call = [other for other in spans if other["call_id"] == span["call_id"]]
     last = max(of_call, key=lambda other: other["attempt"])
     below = {
-        other["call"]: other["hop_id"] for other in spans if other["parent_hop_id"] in {s["hop_id"] for s in of_call}
+        other["call_id"]: other["hop_id"] for other in spans if other["parent_hop_id"] in {s["hop_id"] for s in of_call}
     }
     children = [traced_tree(session, spans, child) for child in below.values()]
     served = sum(other["is_served"] for other in of_call)
@@ -68,7 +68,6 @@ def traced_tree(session: Session, spans: list[dict], hop_id: str) -> tuple:
 SPANS = """
     select
         trace_spans.*,
-        coalesce(hops.client_source || ':' || hops.client_line_number, hop_id) as call,
         hops.server_upstream_service_time_ms is not null
             or list_has_any(coalesce(hops.server_flags, []), ['DC', 'DR']) as is_served,
     from trace_spans

@@ -1,7 +1,9 @@
 """`meshlog ingest`: read access logs into the lake."""
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +19,8 @@ FAILED = 1
 
 TOO_MANY_REJECTS = 4
 
+INTERRUPTED = 130
+
 
 @click.command(short_help="Read access logs into the lake.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...|-")
@@ -31,8 +35,23 @@ TOO_MANY_REJECTS = 4
     metavar="PERCENT",
     help="Exit with 4 where more of the lines were rejected.",
 )
+@click.option("--follow", is_flag=True, help="Go on reading what is added, until SIGTERM or Ctrl-C.")
+@click.option(
+    "--every",
+    type=click.FloatRange(0.1, 3600),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --follow: how often what was read is committed.",
+)
 def ingest(
-    paths: tuple[str, ...], lake: Path, labels: tuple[str, ...], mapping: Path | None, max_rejects: float
+    paths: tuple[str, ...],
+    lake: Path,
+    labels: tuple[str, ...],
+    mapping: Path | None,
+    max_rejects: float,
+    follow: bool,
+    every: float,
 ) -> None:
     """Read files, folders, globs and stdin (`-`); what was read before is left out by itself.
 
@@ -40,19 +59,67 @@ def ingest(
     Examples:
       meshlog ingest /var/log/pods                          a node's logs, as the kubelet keeps them
       meshlog ingest night/*.gz --lake /data/lake
+      meshlog ingest /var/log/pods --follow                 and what is added, a batch every 5 seconds
       kubectl logs deploy/cart -c istio-proxy | meshlog ingest - --label namespace=shop
 
     gzip, zstd, bzip2 and xz are told by their content. A line that looks like an access log and cannot be
     read is kept, with the reason: meshlog sql "from quarantine".
-    """
-    from pipeline.cli.progress import progress
-    from pipeline.ingest.load import load
 
-    with progress() as show:
-        summary = load(paths, lake, mapping=mapping, labels=_pairs(labels), progress=show)
+    --follow reads through rotation, by renaming or truncating, and new files in a folder. It holds the lake for
+    writing all the time; reading goes on. SIGTERM or the end of stdin commits what was read and exits as a
+    batch run does; Ctrl-C commits it too, and exits with 130.
+
+    Exit codes: 0 done, 1 failed, or a source could not be read to its end (the others were), 2 usage,
+    4 more lines rejected than --max-rejects.
+    """
+    pairs = _pairs(labels)
+    if follow:
+        summary, code = _follow(paths, lake, pairs, mapping, every)
+    else:
+        from pipeline.cli.progress import progress
+        from pipeline.ingest.load import load
+
+        code = 0
+        with progress() as show:
+            summary = load(paths, lake, mapping=mapping, labels=pairs, progress=show)
+        for source, problem in (*summary.problems, *summary.warnings):
+            click.echo(visible(problem if problem.startswith(source) else f"{source}: {problem}"), err=True)
     for line in _spoken(summary):
         click.echo(line, err=True)
-    raise click.exceptions.Exit(_exit_code(summary, max_rejects))
+    raise click.exceptions.Exit(code or _exit_code(summary, max_rejects))
+
+
+def _follow(
+    paths: tuple[str, ...], lake: Path, labels: dict[str, str], mapping: Path | None, every: float
+) -> "tuple[Summary, int]":
+    """Follow until a signal comes; returns what was done and 130 after Ctrl-C."""
+    from pipeline.ingest.follow import follow
+
+    received, has_to_stop = _signals()
+    summary = follow(
+        paths,
+        lake,
+        every=every,
+        has_to_stop=has_to_stop,
+        tell=lambda text: click.echo(visible(text), err=True),
+        mapping=mapping,
+        labels=labels,
+    )
+    return summary, INTERRUPTED if signal.SIGINT in received else 0
+
+
+def _signals() -> tuple[list[int], Callable[[], bool]]:
+    """Note SIGTERM and SIGINT instead of dying of them; a second one ends the process as usual."""
+    received: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, note)
+    return received, lambda: bool(received)
 
 
 def _pairs(labels: tuple[str, ...]) -> dict[str, str]:
@@ -69,8 +136,6 @@ def _spoken(summary: "Summary") -> Iterator[str]:
     """Put into words what an ingest did, what it left out first."""
     if summary.skipped:
         yield f"left out, not logs by their names: {visible(', '.join(summary.skipped))}"
-    for source, problem in summary.problems:
-        yield visible(problem if problem.startswith(source) else f"{source}: {problem}")
     counts = summary.counts
     sources = f"{summary.sources_read:,} sources read, {summary.sources_unchanged:,} unchanged"
     yield f"{sources}: {counts.lines:,} lines = {counts.rows:,} rows + {counts.rejects:,} rejects + " + (

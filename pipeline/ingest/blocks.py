@@ -28,8 +28,11 @@ class Broken(Exception):  # noqa: N818 - it is no error here: load.py turns it i
 class Text(Protocol):
     """Decompressed text that can be read forwards."""
 
-    def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes, none at the end; raises `Broken` where the rest is damaged."""
+    def read(self, size: int, /) -> bytes | None:
+        """Return up to `size` bytes, none at the end; raises `Broken` where the rest is damaged.
+
+        None says that a pipe has nothing at the moment.
+        """
         ...
 
     def skip(self, size: int, /) -> int:
@@ -51,6 +54,7 @@ _MAGIC: tuple[tuple[bytes, str, Callable[[], Any]], ...] = (
     (b"BZh", "bzip2", bz2.BZ2Decompressor),
     (b"\xfd7zXZ\x00", "xz", lzma.LZMADecompressor),
 )
+_MAGIC_BYTES = max(len(magic) for magic, *_ in _MAGIC)
 _DAMAGE: tuple[type[Exception], ...] = (
     isal_zlib.error,  # type: ignore[assignment]
     zlib.error,
@@ -68,10 +72,11 @@ class _Plain:
     def __init__(self, raw: BinaryIO, head: bytes) -> None:
         self._raw, self._head = raw, head
 
-    def read(self, size: int, /) -> bytes:
+    def read(self, size: int, /) -> bytes | None:
         head, self._head = self._head[:size], self._head[size:]
         try:
-            return head + self._raw.read(size - len(head)) if len(head) < size else head
+            got = self._raw.read(size - len(head)) if len(head) < size else b""
+            return head + (got or b"") if head else got
         except OSError as error:
             raise Broken(f"reading stopped: {error.strerror}; what came before it was kept") from error
 
@@ -94,9 +99,12 @@ class _Compressed:
         self._damage: Broken | None = None
         self._is_done = False
 
-    def read(self, size: int, /) -> bytes:
-        while len(self._out) < size and not self._is_done:
-            self._step()
+    def read(self, size: int, /) -> bytes | None:
+        is_waiting = False
+        while len(self._out) < size and not self._is_done and not is_waiting:
+            is_waiting = not self._step()
+        if not self._out and is_waiting:
+            return None
         if not self._out and self._damage:
             raise self._damage
         got = bytes(self._out[:size])
@@ -106,15 +114,19 @@ class _Compressed:
     def skip(self, size: int, /) -> int:
         return _read_away(self, size)
 
-    def _step(self) -> None:
+    def _step(self) -> bool:
+        """Decompress a little; False where a pipe has nothing at the moment."""
         try:
             data, self._rest = (self._rest or self._raw.read(_FEED)), b""
+            if data is None:
+                return False
             if data:
                 self._feed(data)
             else:
                 self._end()
         except _DAMAGE as error:
             self._stop(f"the {self._kind} data is damaged ({error})")
+        return True
 
     def _feed(self, data: bytes) -> None:
         if self._member.eof:
@@ -142,11 +154,11 @@ def _read_away(text: Text, size: int) -> int:
 
 
 def read_fully(text: Text, size: int) -> bytes:
-    """Read `size` bytes, fewer only where the text ends or is damaged before."""
+    """Read `size` bytes, fewer only where the text ends or is damaged before; a pipe is waited for."""
     got = b""
     try:
-        while len(got) < size and (more := text.read(size - len(got))):
-            got += more
+        while len(got) < size and (more := text.read(size - len(got))) != b"":
+            got += more or b""
     except Broken:
         pass
     return got
@@ -155,7 +167,9 @@ def read_fully(text: Text, size: int) -> bytes:
 def open_text(raw: BinaryIO) -> Text:
     """Wrap a raw byte stream so that it reads as text, whatever it is compressed with; raises `Broken`."""
     try:
-        head = raw.read(_FEED)
+        head = b""
+        while len(head) < _MAGIC_BYTES and (more := raw.read(_FEED)):
+            head += more
     except OSError as error:
         raise Broken(f"cannot be read: {error.strerror}") from error
     for magic, kind, make in _MAGIC:
@@ -170,7 +184,7 @@ class _Pushed:
     def __init__(self, data: bytes, text: Text) -> None:
         self._data, self._text = data, text
 
-    def read(self, size: int, /) -> bytes:
+    def read(self, size: int, /) -> bytes | None:
         if self._data:
             got, self._data = self._data[:size], self._data[size:]
             return got
@@ -183,6 +197,11 @@ class _Pushed:
 def push_back(data: bytes, text: Text) -> Text:
     """Return text that begins with `data` and goes on as `text` does."""
     return _Pushed(data, text)
+
+
+def is_compressed(head: bytes) -> bool:
+    """Say whether a file that begins like this is compressed."""
+    return any(head.startswith(magic) for magic, *_ in _MAGIC)
 
 
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\x1b"))
@@ -201,12 +220,16 @@ def blocks(text: Text, offset: int = 0, first_line: int = 1, *, is_inside: bool 
     """Cut text into blocks of whole lines; the last block may be one open line.
 
     `offset` and `first_line` tell where `text` stands. `is_inside` says that it stands in a line that was dealt with
-    before: what is left of that line is passed over. Raises `Broken` after the last block that could be read.
+    before: what is left of that line is passed over. Where a pipe has nothing at the moment, an empty block comes.
+    Raises `Broken` after the last block that could be read.
     """
     carry, broken = b"", None
     passing = _Passing(b"", 0, b"") if is_inside else None
     while broken is None:
         got, broken = _read(text)
+        if got is None:
+            yield Block(b"", offset, first_line)
+            continue
         if not got:
             break
         if passing:
@@ -248,7 +271,7 @@ class _Passing:
         return Block(self.beginning, offset, first_line, is_open, self.size, self.ending, is_rest)
 
 
-def _read(text: Text) -> tuple[bytes, Broken | None]:
+def _read(text: Text) -> tuple[bytes | None, Broken | None]:
     try:
         return text.read(BLOCK_BYTES), None
     except Broken as broken:

@@ -94,41 +94,41 @@ class _Facts:
     def is_gateway(self) -> Mask:
         """Find gateways' lines: by cluster or pod name, an own listening address, or the peer that they appended."""
         by_cluster = self._east_west | self._other_gateway
-        by_pod = self._each("pod")(lambda pod: "gateway" in pod) & ~self._goes_on_from(own=False)
+        in_name = self._each("pod")(lambda pod: "gateway" in pod)
+        by_pod = in_name & ~self._goes_on(in_name, own=False)
         no_chain = self._no_chain & self._local_port(lambda at: _port(at) in ("443", "8443", "15443"))
-        return by_cluster | by_pod | no_chain | self._listens() | self._appended_peer()
+        at_port = self._local_port(lambda at: _port(at) in GATEWAY_PORTS) & ~self._server_cluster
+        return by_cluster | by_pod | no_chain | self._goes_on(at_port, own=True) | self._appended_peer()
 
-    def _listens(self) -> Mask:
-        """Find lines that arrived at a gateway's port of the very address from which the call went on."""
-        at_port = self._local_port(lambda at: _port(at) in GATEWAY_PORTS)
-        return at_port & ~self._server_cluster & self._goes_on_from(own=True)
-
-    def _goes_on_from(self, *, own: bool) -> Mask:
+    def _goes_on(self, among: Mask, *, own: bool) -> Mask:
         """Find calls that go on from the address at which they arrived, or, not `own`, from another one."""
+        went = self._texts("upstream_local_address", among)
         encoded = self._rows["downstream_local_address"].combine_chunks()
         starts = [at[: at.rindex(":") + 1] if ":" in at else None for at in encoded.dictionary.to_pylist()]
-        arrived = pa.array(starts, pa.string()).take(encoded.indices)
-        both = pl.DataFrame(
-            {"went": self._texts("upstream_local_address"), "arrived": pl.Series(pl.from_arrow(arrived))}
-        )
+        chosen = encoded.indices.filter(pa.array(among))
+        arrived = pl.Series(pl.from_arrow(pa.array(starts, pa.string()).take(chosen)))
+        both = pl.DataFrame({"went": went, "arrived": arrived})
         is_own = both.select(pl.col("went").str.starts_with(pl.col("arrived"))).to_series()
-        return _known(is_own == own)
+        return _spread(is_own == own, among)
 
     def _appended_peer(self) -> Mask:
         """Find lines whose sender is the last X-Forwarded-For entry: only a proxy that uses the socket's address
         appends it. A sidecar reports that entry itself as the sender, with port 0 (envoy-facts 4.1).
         """
-        forwarded, remote = self._texts("x_forwarded_for"), self._texts("downstream_remote_address")
-        last = forwarded.str.extract(r"([^,\s]+)\s*$")
-        sender = remote.str.extract(r"^\[?(.*?)\]?:[1-9]\d*$")
-        return _known(last == sender) & ~self._server_cluster
+        among = ~self._server_cluster & _mask(self._rows["x_forwarded_for"].is_valid())
+        last = self._texts("x_forwarded_for", among).str.extract(r"([^,\s]+)\s*$")
+        sender = self._texts("downstream_remote_address", among).str.extract(r"^\[?(.*?)\]?:[1-9]\d*$")
+        return _spread(last == sender, among)
 
-    def _texts(self, column: str) -> pl.Series:
-        return pl.Series(pl.from_arrow(self._rows[column].combine_chunks()))
+    def _texts(self, column: str, among: Mask) -> pl.Series:
+        chosen = self._rows[column].combine_chunks().filter(pa.array(among))
+        return pl.Series(pl.from_arrow(chosen.cast(pa.string())))
 
 
-def _known(holds: pl.Series) -> Mask:
-    found: Mask = holds.fill_null(False).to_numpy()
+def _spread(holds: pl.Series, among: Mask) -> Mask:
+    """Put an answer for some rows in its place among all of them."""
+    found = np.zeros(len(among), np.bool_)
+    found[among] = holds.fill_null(False).to_numpy()
     return found
 
 

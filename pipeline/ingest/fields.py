@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -54,7 +54,7 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "downstream_remote_address": ("downstream_remote_address",),
     "requested_server_name": ("requested_server_name", "sni"),
     "route_name": ("route_name",),
-    "pod": ("pod", "pod_name", "kubernetes_pod_name"),
+    "pod": ("pod", "pod_name", "kubernetes_pod_name", "hostname"),
     "namespace": ("namespace", "pod_namespace", "kubernetes_namespace_name"),
     "node": ("node", "node_name", "kubernetes_host"),
 }
@@ -94,6 +94,9 @@ _COLUMN_OF = {plain(key): column for column, keys in SPELLINGS.items() for key i
 
 _MOST_SHAPES = 4096
 
+WRAPPER_KEYS = frozenset({"kubernetes", "log", "message", "jsonPayload", "textPayload", "resourceLogs"})
+"""Keys that make an object worth a look inside before it is read as a line itself (`envelopes.py`)."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -101,6 +104,9 @@ class Shape:
 
     columns: tuple[tuple[str, str | None], ...]
     is_access_log: bool
+    """Whether it can be read as it is: it has a start, and a code or flags, and no key of a wrapper."""
+    may_be_access_log: bool
+    """The same, should it turn out that it is no wrapper."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,8 @@ class FieldMap:
     def _shape(self, keys: tuple[str, ...]) -> "Shape":
         columns = tuple((key, self.column(key)) for key in sorted(keys))
         filled = {column for _, column in columns}
-        return Shape(columns, TIME in filled and (CODE in filled or FLAGS in filled))
+        has_all = TIME in filled and (CODE in filled or FLAGS in filled)
+        return Shape(columns, has_all and WRAPPER_KEYS.isdisjoint({*keys} - {*self.overrides}), has_all)
 
     def is_access_log(self, keys: Iterable[str]) -> bool:
         """Say whether an object with these keys is an access log line: it has a start, and a code or flags."""
@@ -135,6 +142,10 @@ class FieldMap:
 
     def telltales(self) -> re.Pattern[bytes]:
         """Return a pattern that finds, in unparsed text, a key that hardly anything but an access log has."""
+        return self._telltales
+
+    @cached_property
+    def _telltales(self) -> re.Pattern[bytes]:
         distinct = (
             "start_time",
             "response_code",

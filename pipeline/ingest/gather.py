@@ -1,12 +1,14 @@
 """Gathers rows, rejects and loads of many sources until they make a batch, and commits it.
 
-A night of ten thousand small files becomes few Parquet files, and memory holds one batch. Nothing of a batch is in the
-lake before `commit`, everything after it.
+A night of ten thousand small files becomes few Parquet files, and memory holds two batches: one is written by a thread
+of its own while the next one fills. Batches become part of the lake in order, each all at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -17,12 +19,12 @@ from pipeline.lake import ledger
 from pipeline.lake.layout import Lake, quarantine_file
 from pipeline.lake.ledger import Batch, Counts, Load, Mark, Torn
 
-FINISH_ROWS = 5_000
-"""Parsed rows are turned into the lake's rows when there are this many, from however many sources."""
+if TYPE_CHECKING:
+    from pipeline.ingest.scanner import Scanned, Scanner
 
-BATCH_ROWS = 500_000
-BATCH_BYTES = 128 << 20
-"""A batch is committed when it holds this many rows or bytes of Arrow columns, or as many bytes of rejects."""
+BATCH_ROWS = 1 << 18
+BATCH_BYTES = 96 << 20
+"""A batch is committed when it holds this many rows, or bytes of odd rows and rejects."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,16 @@ class Part:
     torn: tuple[str, Counts, Reject | None] | None = None
     """Digest and counts of an open last line, and the reject that it is, if it is one."""
     takes_back: str | None = None
+    continues: str | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a batch as they came: what the scanner made, what `odd` made, and the sources they belong to."""
+
+    scanned: "Sequence[Scanned]"
+    parsed: Sequence[pa.Table]
+    contexts: Sequence[Context]
 
 
 @dataclass
@@ -46,38 +58,45 @@ class Gathering:
 
     lake: Lake
     clock: Callable[[], datetime]
-    finish: Callable[[list[tuple[pa.Table, Context]]], pa.Table]
-    """Makes the lake's rows of parsed ones."""
+    finish: Callable[[Rows], list[pa.Table]]
+    """Makes the lake's rows of gathered ones."""
+    scanner: "Scanner | None" = None
+    """Holds rows too, once there is enough to read that it is worth its start."""
+    is_due: Callable[[], bool] = lambda: False
+    """Says that it is time to commit, whatever there is."""
     _name: str = ""
     _at: datetime = datetime.min
-    _parsed: list[tuple[pa.Table, Context]] = field(default_factory=list)
-    _parsed_rows: int = 0
-    _tables: list[pa.Table] = field(default_factory=list)
+    _contexts: list[Context] = field(default_factory=list)
+    _parsed: list[pa.Table] = field(default_factory=list)
     _rejected: list[writer.Rejected] = field(default_factory=list)
     _torn: list[tuple[int, writer.Rejected]] = field(default_factory=list)
     _loads: list[Load] = field(default_factory=list)
     _rows: int = 0
     _bytes: int = 0
+    _worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    _writing: "Future[None] | None" = None
 
     @property
     def is_full(self) -> bool:
         """Say whether it is time to commit."""
-        return self._rows >= BATCH_ROWS or self._bytes >= BATCH_BYTES
+        return self._rows >= BATCH_ROWS or self._bytes >= BATCH_BYTES or self.is_due()
+
+    def place_of(self, context: Context) -> int:
+        """Return the number by which rows of this batch name their source."""
+        if not self._contexts or self._contexts[-1] != context:
+            self._contexts.append(context)
+        return len(self._contexts) - 1
+
+    def add_scanned(self, rows: int) -> None:
+        """Note that the scanner holds so many rows more."""
+        self._rows += rows
 
     def add_rows(self, parsed: pa.Table, context: Context) -> None:
-        """Add parsed rows of a source; they are finished together with others', since each call has its price."""
-        self._parsed.append((parsed, context))
-        self._parsed_rows += parsed.num_rows
+        """Add rows that were parsed one at a time."""
+        place = pa.repeat(pa.scalar(self.place_of(context), pa.int32()), parsed.num_rows)
+        self._parsed.append(parsed.append_column("context", place))
         self._rows += parsed.num_rows
-        if self._parsed_rows >= FINISH_ROWS:
-            self._finish()
-
-    def _finish(self) -> None:
-        if self._parsed:
-            rows = self.finish(self._parsed)
-            self._tables.append(rows)
-            self._bytes += rows.nbytes
-            self._parsed, self._parsed_rows = [], 0
+        self._bytes += parsed.nbytes
 
     def add_rejects(self, source: str, rejects: tuple[Reject, ...]) -> None:
         """Add rejects of a source."""
@@ -100,36 +119,59 @@ class Gathering:
                 self._torn.append((number, writer.Rejected(part.source, (reject,))))
         times = (_text(part.first_started_at), _text(part.last_started_at))
         load_id = f"{self._name}-{number:05d}"
-        load = Load(load_id, part.source, part.mark, part.counts, *times, part.problem, torn, part.takes_back)
+        load = Load(load_id, part.source, part.mark, part.counts, *times, part.problem, torn, part.takes_back, part.continues)
         self._loads.append(load)
         return load
 
     def commit(self) -> None:
-        """Write everything and make it count; does nothing where there is no load. Raises `LakeError`."""
+        """Hand the batch to the thread that writes, when that is done with the last one; `settle` waits for it.
+
+        Does nothing where there is no load. Raises `LakeError` where the last batch could not be written.
+        """
         if not self._loads:
             return
-        self._finish()
+        scanned = self.scanner.take() if self.scanner else []
+        rows = Rows(scanned, self._parsed, self._contexts)
+        job = (self._name, self._at, rows, self._rejected, self._torn, tuple(self._loads))
+        self._contexts, self._parsed, self._rejected, self._torn, self._loads = [], [], [], [], []
+        self._name, self._rows, self._bytes = "", 0, 0
+        self.settle()
+        self._writing = self._worker.submit(self._write, *job)
+
+    def settle(self) -> None:
+        """Wait until everything handed over is in the lake. Raises `LakeError` where it could not be written."""
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
+
+    def close(self) -> None:
+        """Wait for what is being written, and end the thread."""
+        self._worker.shutdown(wait=True)
+
+    def _write(
+        self,
+        name: str,
+        at: datetime,
+        gathered: Rows,
+        rejected: list[writer.Rejected],
+        torn: list[tuple[int, writer.Rejected]],
+        loads: tuple[Load, ...],
+    ) -> None:
         written: list[str] = []
         try:
-            rows = writer.write_rows(self.lake, self._name, self._tables)
+            rows = writer.write_rows(self.lake, name, self.finish(gathered))
             written += rows
-            rejects = writer.write_rejects(self.lake, self._name, self._at, self._rejected)
+            rejects = writer.write_rejects(self.lake, name, at, rejected)
             written += rejects
-            for number, rejected in self._torn:
-                torn = writer.write_rejects(self.lake, f"{self._name}-{number:05d}", self._at, [rejected])
-                written += torn
-                rejects += torn
+            for number, each in torn:
+                torn_files = writer.write_rejects(self.lake, f"{name}-{number:05d}", at, [each])
+                written += torn_files
+                rejects += torn_files
             files = {"access_logs": rows, "quarantine": rejects}
-            ledger.commit(self.lake, Batch(self._name, self._at.isoformat(), files, tuple(self._loads)))
+            ledger.commit(self.lake, Batch(name, at.isoformat(), files, loads))
         except LakeError:
             writer.remove(self.lake, written)
             raise
-        self._clear()
-
-    def _clear(self) -> None:
-        for gathered in (self._tables, self._rejected, self._torn, self._loads):
-            gathered.clear()
-        self._name, self._rows, self._bytes = "", 0, 0
 
 
 def _text(moment: datetime | None) -> str | None:

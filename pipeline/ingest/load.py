@@ -1,6 +1,6 @@
 """The whole ingest: the one module that knows the order of the stages.
 
-    expand -> resume -> blocks -> peel -> template and kernel, or odd -> normalise -> direction -> gather -> commit
+    expand -> resume -> blocks -> scanner, or peel and odd -> gather -> normalise -> direction -> writer -> commit
 
 What is wrong with the call (a missing path, no rights, a named file that is no log) ends it before anything is
 written. What is wrong with one source on the way (damage, a binary file in a folder) is that source's `problem`: what
@@ -9,33 +9,43 @@ came before it is kept, the others are read, and the summary says so.
 The law holds for every source: lines = rows + rejects + noise + blank.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import InputError
-from pipeline.ingest import blocks, direction, kernel, normalise, odd, resume, templates, wrappers
+from pipeline.ingest import blocks, copies, direction, normalise, odd, resume, wrappers
+from pipeline.ingest.clock import Clock
 from pipeline.ingest.fields import DEFAULT, FieldMap, read_mapping
-from pipeline.ingest.gather import Gathering, Part
-from pipeline.ingest.shapes import LINE_LIMIT, RAW_LIMIT, Block, Context, Parsed, Records, Reject, Source, Template
+from pipeline.ingest.gather import Gathering, Part, Rows
+from pipeline.ingest.pipe import Pipe
+from pipeline.ingest.shapes import LINE_LIMIT, RAW_LIMIT, Block, Context, Parsed, Records, Reject, Source
 from pipeline.ingest.sources import expand, total_bytes
 from pipeline.lake.layout import Lake, create_lake
 from pipeline.lake.ledger import (
+    CHECKPOINT_BYTES,
     HEAD_BYTES,
     TAIL_BYTES,
+    Checkpoint,
     Counts,
     Known,
+    Load,
     digest,
     mark_of,
     read_ledger,
     remove_leftovers,
     write_lock,
 )
+
+if TYPE_CHECKING:
+    from pipeline.ingest.scanner import Scanner
 
 Progress = Callable[[int, int | None], None]
 """Told the bytes of sources dealt with so far, and how many there are (None where that is not known)."""
@@ -56,6 +66,8 @@ class Summary:
     """Files that folders hold and that are no logs by their names."""
     problems: tuple[tuple[str, str], ...] = ()
     """Source and what is wrong with it."""
+    warnings: tuple[tuple[str, str], ...] = ()
+    """Source and what is odd about the times in it."""
     first_started_at: datetime | None = None
     last_started_at: datetime | None = None
 
@@ -76,15 +88,8 @@ def load(
     and `UsageError` before anything is written, `LockedError` where another ingest holds the lake, `LakeError` where
     the disk refuses; batches that were committed before stay.
     """
-    fields = mapping if isinstance(mapping, FieldMap) else read_mapping(Path(mapping)) if mapping else DEFAULT
     expansion = expand(paths)
-    for source in expansion.sources:
-        _refuse_binary(source)
-    lake = create_lake(Path(lake_root))
-    with write_lock(lake):
-        ledger = read_ledger(lake)
-        remove_leftovers(lake, ledger)
-        ingest = _Ingest(_gathering(lake, labels or {}), Known(ledger), fields, labels or {})
+    with writing(expansion.sources, lake_root, mapping=mapping, labels=labels) as ingest:
         done, total = 0, total_bytes(expansion.sources)
         for source in expansion.sources:
             for position in ingest.read(source, stdin):
@@ -93,13 +98,46 @@ def load(
             done += source.size or 0
         if progress:
             progress(done, total)
-        ingest.gathering.commit()
-    return replace(ingest.summary, skipped=expansion.skipped)
+    return replace(ingest.summary, skipped=expansion.skipped, warnings=ingest.clock.warnings())
 
 
-def _gathering(lake: Lake, labels: Mapping[str, str]) -> Gathering:
+@contextlib.contextmanager
+def writing(
+    sources: Iterable[Source],
+    lake_root: str | PathLike[str],
+    *,
+    mapping: str | PathLike[str] | FieldMap | None = None,
+    labels: Mapping[str, str] | None = None,
+    is_due: Callable[[], bool] = lambda: False,
+) -> Iterator["Ingest"]:
+    """Hold the lake and give what reads sources into it; at the end everything is committed.
+
+    `sources` are those that must be logs, where the user named them. A batch is committed when it is full or `is_due`.
+    Raises as `load` does.
+    """
+    fields = mapping if isinstance(mapping, FieldMap) else read_mapping(Path(mapping)) if mapping else DEFAULT
+    for source in sources:
+        _refuse_binary(source)
+    lake = create_lake(Path(lake_root))
+    with write_lock(lake):
+        ledger = read_ledger(lake)
+        remove_leftovers(lake, ledger)
+        clock = Clock(datetime.now(UTC))
+        with contextlib.closing(_gathering(lake, labels or {}, clock, is_due)) as gathering:
+            yield Ingest(gathering, Known(ledger), fields, labels or {}, clock)
+            gathering.commit()
+            gathering.settle()
+
+
+def _gathering(lake: Lake, labels: Mapping[str, str], clock: Clock, is_due: Callable[[], bool]) -> Gathering:
     others = {key: value for key, value in labels.items() if key not in ("pod", "namespace", "node")}
-    return Gathering(lake, lambda: datetime.now(UTC), lambda parts: direction.decide(normalise.rows(parts, others)))
+
+    def finish(rows: Rows) -> list[pa.Table]:
+        tables = [scanned.table() for scanned in rows.scanned]
+        tables += [pa.concat_tables(rows.parsed)] if rows.parsed else []
+        return [clock.watch(direction.decide(normalise.rows(table, rows.contexts, others))) for table in tables]
+
+    return Gathering(lake, lambda: datetime.now(UTC), finish, is_due=is_due)
 
 
 def _refuse_binary(source: Source) -> None:
@@ -116,37 +154,62 @@ def _refuse_binary(source: Source) -> None:
 
 
 @dataclass
-class _Ingest:
+class Ingest:
+    """Reads sources into the batch that is being gathered."""
+
     gathering: Gathering
     known: Known
     fields: FieldMap
     labels: Mapping[str, str]
-    template: Template | None = None
-    """The last source's: its neighbour's lines are mostly of the same kind."""
+    clock: Clock
+    bytes_read: int = 0
     summary: Summary = field(default_factory=Summary)
 
-    def read(self, source: Source, stdin: BinaryIO | None) -> Iterator[int]:
+    def read(self, source: Source, stdin: BinaryIO | Pipe | None) -> Iterator[int]:
         """Read what is new in a source and commit whenever a batch is full; yields the bytes of the source passed."""
+        self._begin_to_scan(self.bytes_read + (source.size or 0))
         try:
-            with resume.begin(source, stdin, self.known.candidates) as start:
-                reading = _Reading(source.name, self.context(source), self.fields, start, self.template)
+            with resume.begin(source, stdin, self.known.candidates, self.known.beyond, self._same) as start:
+                reading = _Reading(source.name, self.context(source), self.fields, start)
                 for _ in reading.run(self.gathering):
+                    self._begin_to_scan(self.bytes_read + reading.bytes_read)
                     yield start.position()
                     if self.gathering.is_full:
                         self._keep(reading)
                         self.gathering.commit()
                 self._keep(reading)
-                self.template = reading.template
+                self.bytes_read += reading.total.bytes
         except (InputError, blocks.Broken) as error:
             self._count(Counts(), str(error), source.name)
             return
         self._count(reading.total, reading.problem, source.name, reading.first, reading.last)
+
+    def _begin_to_scan(self, size: int) -> None:
+        """Start the compiled scanner once there is so much to read that it pays."""
+        if self.gathering.scanner is None and size >= SCAN_FROM_BYTES:
+            from pipeline.ingest.scanner import Scanner
+
+            self.gathering.scanner = Scanner(self.fields)
 
     def _keep(self, reading: "_Reading") -> None:
         part = reading.take_part()
         if part is not None:
             load = self.gathering.add_load(part)
             self.known.add(load)
+            reading.continues = load.load_id
+
+    def _same(self, load: Load, block: Block) -> int:
+        """Count the bytes of a block's beginning that are lines the lake holds as lines of `load`'s source."""
+        self.gathering.commit()
+        self.gathering.settle()
+        records, _ = wrappers.peel(block)
+        parsed = odd.parse(records.texts, records.numbers, self.fields)
+        context = pa.repeat(pa.scalar(0, pa.int32()), parsed.rows.num_rows)
+        rows = normalise.rows(parsed.rows.append_column("context", context), [Context(load.source)], {})
+        rejects = [Reject(records.numbers[at], reason, records.raws[at][:RAW_LIMIT]) for at, reason in parsed.rejects]
+        lake, begin = self.gathering.lake, block.first_line
+        unknown = copies.first_unknown(lake, read_ledger(lake), load.source, direction.decide(rows), rejects, begin)
+        return copies.bytes_before(block, unknown)
 
     def context(self, source: Source) -> Context:
         origin = wrappers.origin(source.name)
@@ -181,16 +244,17 @@ class _Ingest:
 _PASSED_BYTES = TAIL_BYTES + 2 * LINE_LIMIT
 """Bytes remembered of what was passed: enough for a mark before a torn line."""
 
-_FEW = 16
-"""Fewer lines than this are read one at a time."""
+SCAN_FROM_BYTES = 1 << 20
+"""Bytes read one line at a time before the scanner is started, which takes as long as reading several megabytes so."""
+
+_SAMPLE = 64
+"""Lines that keys are learnt from."""
 
 
 class _Reading:
     """One source on its way through the stages; `take_part` hands over what was read since the last commit."""
 
-    def __init__(
-        self, source: str, context: Context, fields: FieldMap, start: resume.Start, template: Template | None
-    ) -> None:
+    def __init__(self, source: str, context: Context, fields: FieldMap, start: resume.Start) -> None:
         self.total = Counts()
         self.problem: str | None = None
         self.first: datetime | None = None
@@ -202,10 +266,18 @@ class _Reading:
         self._is_open = self._is_cut = False
         self._torn: tuple[str, Counts, Reject | None] | None = None
         self._takes_back = after.load_id if after and after.torn else None
+        self.continues = after.load_id if after else None
+        """The load at whose mark this one begins."""
+        self._begun = self._offset
+        self._checkpoints: list[Checkpoint] = []
         self._counts = Counts()
         self._times: list[datetime] = []
         self._pending = wrappers.NOTHING
-        self.template = template
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of text read so far."""
+        return self.total.bytes + self._counts.bytes
 
     def run(self, gathering: Gathering) -> Iterable[None]:
         """Read to the end; yields where a commit may come between."""
@@ -213,9 +285,11 @@ class _Reading:
             text = self._text()
             is_inside = self._start.after is not None and self._start.after.mark.is_cut
             for block in blocks.blocks(text, self._offset, self._lines + 1, is_inside=is_inside):
-                self._check(block)
-                self._block(block, gathering)
+                if block.size:  # a pipe with nothing at the moment gives an empty one
+                    self._check(block)
+                    self._block(block, gathering)
                 if not self._pending and self._torn is None:
+                    self._leave_checkpoint()
                     yield
         except blocks.Broken as broken:
             self.problem = str(broken)
@@ -223,6 +297,11 @@ class _Reading:
             records = wrappers.close(self._pending, self._lines, is_open=self._is_open)
             self._pending = wrappers.NOTHING
             self._records(records, gathering)
+
+    def _leave_checkpoint(self) -> None:
+        last = self._checkpoints[-1].offset if self._checkpoints else self._begun
+        if self._offset - last >= CHECKPOINT_BYTES and not self._is_open:
+            self._checkpoints.append(copies.checkpoint(self._offset, self._lines, self._passed))
 
     def _text(self) -> blocks.Text:
         """Return what is left to be read: not the newline of a row that was read, no torn line that is as it was."""
@@ -247,7 +326,8 @@ class _Reading:
     def _block(self, block: Block, gathering: Gathering) -> None:
         self._offset, self._lines = block.offset + block.size, self._lines + block.lines
         data = block.ending or block.data
-        self._passed = data[-_PASSED_BYTES:] if len(data) >= _PASSED_BYTES else (self._passed + data)[-_PASSED_BYTES:]
+        # a long block is kept as it is: a copy of its end would cost more than it saves
+        self._passed = data if len(data) >= _PASSED_BYTES else (self._passed + data)[-_PASSED_BYTES:]
         self._is_open, self._is_cut = block.is_open, block.is_open and bool(block.cut)
         self._counts += Counts(bytes=block.size)
         if block.is_rest:
@@ -256,8 +336,28 @@ class _Reading:
             reason = f"is {block.cut:,} bytes long; the limit is {LINE_LIMIT:,}. Its first bytes are kept"
             self._reject(gathering, (Reject(block.first_line, reason, block.data),))
             return
+        if gathering.scanner and not block.is_open and not self._pending:
+            block = self._scanned(block, gathering.scanner, gathering)
         records, self._pending = wrappers.peel(block, self._pending)
         self._records(records, gathering)
+
+    def _scanned(self, block: Block, scanner: "Scanner", gathering: Gathering) -> Block:
+        """Let the scanner take the lines that it can; returns the others as a block."""
+        if not scanner.knows_keys:
+            scanner.learn(block.data.split(b"\n", _SAMPLE)[:_SAMPLE])
+        place = gathering.place_of(self._context)
+        scan = scanner.scan(block.data, block.first_line, place, is_partial=False)
+        gathering.add_scanned(scan.rows)
+        self._counts += Counts(lines=scan.rows, rows=scan.rows)
+        if scan.rows:
+            self._extend_times(_moment(scan.earliest_us), _moment(scan.latest_us))
+        odd = [block.data[start:end] for start, end, _ in scan.odd]
+        if len(odd) * 10 > block.lines:
+            scanner.learn(odd[: _SAMPLE // 2] + odd[-_SAMPLE // 2 :])
+        return Block(b"".join(odd), block.offset, block.first_line, picked=[number for _, _, number in scan.odd])
+
+    def _extend_times(self, first: datetime, last: datetime) -> None:
+        self._times = [min([*self._times, first]), max([*self._times, last])]
 
     def _reject(self, gathering: Gathering, rejects: tuple[Reject, ...]) -> None:
         gathering.add_rejects(self._source, rejects)
@@ -265,7 +365,8 @@ class _Reading:
 
     def _records(self, records: Records, gathering: Gathering) -> None:
         whole = len(records.texts) - records.is_open
-        self._whole(records.texts[:whole], records.numbers[:whole], records.raws[:whole], gathering)
+        numbers = records.numbers[:whole]
+        self._keep(odd.parse(records.texts[:whole], numbers, self._fields), numbers, records.raws[:whole], gathering)
         if records.is_open:
             self._open(records, gathering)
 
@@ -273,7 +374,8 @@ class _Reading:
         """Deal with a last line that may be half of one: a row counts, all else is torn and read again if it grows."""
         texts, numbers, raws = records.texts[-1:], records.numbers[-1:], records.raws[-1:]
         parsed = odd.parse(texts, numbers, self._fields, is_open=True)
-        if parsed.rows.num_rows or not records.open_bytes:
+        is_whole = parsed.rows.num_rows or len(parsed.rejects) + parsed.noise + parsed.blank > 1
+        if is_whole or not records.open_bytes:
             self._keep(parsed, numbers, raws, gathering)
             return
         size = records.open_bytes
@@ -285,48 +387,11 @@ class _Reading:
         self._offset, self._passed = self._offset - size, self._passed[:-size]
         self._lines, self._is_open = numbers[0] - 1, False
 
-    def _whole(
-        self, texts: Sequence[bytes], numbers: Sequence[int], raws: Sequence[bytes], gathering: Gathering
-    ) -> None:
-        clean = [position for position, text in enumerate(texts) if kernel.is_clean(text)]
-        left = sorted({*range(len(texts))} - {*clean}) if len(clean) < len(texts) else []
-        left += self._at_once(texts, numbers, clean, gathering)
-        if left:
-            left.sort()
-            of = (lambda values: values) if len(left) == len(texts) else (lambda values: [values[at] for at in left])
-            self._keep(odd.parse(of(texts), of(numbers), self._fields), of(numbers), of(raws), gathering)
-
-    def _at_once(
-        self, texts: Sequence[bytes], numbers: Sequence[int], places: list[int], gathering: Gathering
-    ) -> list[int]:
-        """Parse the lines at `places` through the template; returns the places that are left for `odd`."""
-        if len(places) < _FEW:
-            return places
-        chosen = [texts[at] for at in places]
-        self.template = self.template or templates.learn(chosen, self._fields)
-        if self.template is None:
-            return places
-        where = [numbers[at] for at in places]
-        columns = kernel.parse(chosen, where, self.template)
-        if columns is None and (learnt := templates.learn(chosen, self._fields)) not in (None, self.template):
-            self.template = learnt
-            columns = kernel.parse(chosen, where, learnt)
-        if columns is None:
-            half = len(places) // 2
-            first = self._at_once(texts, numbers, places[:half], gathering)
-            return first + self._at_once(texts, numbers, places[half:], gathering)
-        self._keep(Parsed(columns.rows), (), (), gathering)
-        left = [places[at] for at in columns.misfits]
-        if len(left) * 10 > len(places):
-            mixed = [texts[at] for at in left[: templates.SAMPLE // 2]] + chosen[: templates.SAMPLE // 2]
-            self.template = templates.learn(mixed, self._fields) or self.template
-        return left
-
     def _keep(self, parsed: Parsed, numbers: Sequence[int], raws: Sequence[bytes], gathering: Gathering) -> None:
         if parsed.rows.num_rows:
             gathering.add_rows(parsed.rows, self._context)
             limits = pc.min_max(parsed.rows["started_at"]).as_py()
-            self._times = [f(self._times + list(limits.values())) for f in (min, max)]
+            self._extend_times(limits["min"], limits["max"])
         if parsed.rejects:
             rejects = tuple(Reject(numbers[at], reason, raws[at][:RAW_LIMIT]) for at, reason in parsed.rejects)
             gathering.add_rejects(self._source, rejects)
@@ -342,11 +407,18 @@ class _Reading:
         if not counts.lines:
             return None
         tail = self._passed[-TAIL_BYTES:]
-        mark = mark_of(self._start.head, tail, self._offset, self._lines, is_open=self._is_open, is_cut=self._is_cut)
+        places = tuple(self._checkpoints)
+        flags = {"is_open": self._is_open, "is_cut": self._is_cut}
+        mark = mark_of(self._start.head, tail, self._offset, self._lines, **flags, checkpoints=places)
         first, last = (times[0], times[1]) if times else (None, None)
-        part = Part(self._source, mark, counts, first, last, self.problem, self._torn, self._takes_back)
+        part = Part(self._source, mark, counts, first, last, self.problem, self._torn, self._takes_back, self.continues)
         self.total += counts
         self.first = min(filter(None, (self.first, first)), default=None)
         self.last = max(filter(None, (self.last, last)), default=None)
         self._counts, self._times, self._takes_back = Counts(), [], None
+        self._checkpoints, self._begun = [], self._offset
         return part
+
+
+def _moment(microseconds: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)

@@ -9,17 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.ingest import flags
 from pipeline.ingest.fields import ABSENT, CODE
 from pipeline.ingest.shapes import Context
 from pipeline.lake.schema import ACCESS_LOGS
 
-_ABSENT = pa.array(ABSENT)
-_NO_TEXT, _NO_RESPONSE = pa.scalar(None, pa.string()), pa.scalar(0, pa.int64())
+_NO_RESPONSE = pa.scalar(0, pa.int64())
 _CODED = [f.name for f in ACCESS_LOGS if pa.types.is_dictionary(f.type)]
 
 
@@ -32,21 +31,19 @@ class Cluster(NamedTuple):
     service: str | None = None
 
 
-def rows(parts: Sequence[tuple[pa.Table, Context]], labels: Mapping[str, str]) -> pa.Table:
+def rows(parsed: pa.Table, contexts: Sequence[Context], labels: Mapping[str, str]) -> pa.Table:
     """Return the lake's columns (`ACCESS_LOGS`) for parsed rows, but for direction and reporter, which are null here.
 
-    `parts` are the rows of several sources: small ones are cheap only together. A missing response code becomes 0:
-    that the line is an access log is settled, and Envoy writes 0 for no response. `labels` go to `extra`.
+    `parsed` is `fields.PARSED` with absent values as null, its coded columns text or dictionaries, and beside them
+    `context`, the place of each row's source in `contexts`. A missing response code becomes 0: that the line is an
+    access log is settled, and Envoy writes 0 for no response. `labels` go to `extra`.
     """
-    parsed = pa.concat_tables([part for part, _ in parts])
     columns: dict[str, pa.Array] = {name: parsed[name].combine_chunks() for name in parsed.column_names}
     columns[CODE] = pc.fill_null(columns[CODE], _NO_RESPONSE)
-    for name in ("path", "request_id", "x_forwarded_for", "upstream_local_address", "downstream_remote_address"):
-        columns[name] = _present(columns[name])
     for name in set(_CODED) & set(columns):
         columns[name] = distinct(_encoded(columns[name]), _CLEANERS.get(name, _text))
     columns.update(_cluster_parts(columns["upstream_cluster"]))
-    columns.update(_known_beforehand(columns, parts))
+    columns.update(_known_beforehand(columns, contexts))
     if labels:
         columns["extra"] = _labelled(columns["extra"], labels)
     return pa.table([_as(columns.get(f.name), f.type, parsed.num_rows) for f in ACCESS_LOGS], schema=ACCESS_LOGS)
@@ -64,10 +61,6 @@ def distinct(encoded: pa.DictionaryArray, clean: Callable[[str], str | None]) ->
 
 def _encoded(values: pa.Array) -> pa.DictionaryArray:
     return values.dictionary_encode()
-
-
-def _present(values: pa.Array) -> pa.Array:
-    return pc.if_else(pc.is_in(values, _ABSENT), _NO_TEXT, values)
 
 
 def _as(values: pa.Array | None, kind: pa.DataType, length: int) -> pa.Array:
@@ -93,6 +86,7 @@ def _server_name(value: str) -> str | None:
 _CLEANERS: Mapping[str, Callable[[str], str | None]] = {
     "upstream_cluster": _cluster_name,
     "requested_server_name": _server_name,
+    "response_flags": flags.short,
 }
 
 
@@ -146,22 +140,20 @@ def service_of(host: str) -> str:
     return found[1] if found else host
 
 
-def _known_beforehand(
-    columns: Mapping[str, pa.Array], parts: Sequence[tuple[pa.Table, Context]]
-) -> dict[str, pa.Array]:
-    lengths = [part.num_rows for part, _ in parts]
-    made = {"source": _repeated([context.source for _, context in parts], lengths)}
+def _known_beforehand(columns: Mapping[str, pa.Array], contexts: Sequence[Context]) -> dict[str, pa.Array]:
+    places = columns["context"]
+    made = {"source": _looked_up([context.source for context in contexts], places)}
     for name in ("pod", "namespace", "node"):
-        values = [getattr(context, name) for _, context in parts]
+        values = [getattr(context, name) for context in contexts]
         if any(values):
-            made[name] = _filled(columns[name], _repeated(values, lengths))
+            made[name] = _filled(columns[name], _looked_up(values, places))
     return made
 
 
-def _repeated(values: list[str | None], lengths: list[int]) -> pa.DictionaryArray:
-    """Repeat each value as often as its part has rows."""
+def _looked_up(values: Sequence[str | None], places: pa.Array) -> pa.DictionaryArray:
+    """Give each row the value at its place."""
     coded = pa.array(values, pa.string()).dictionary_encode()
-    return coded.take(pa.array(np.repeat(np.arange(len(values)), lengths)))
+    return pa.DictionaryArray.from_arrays(coded.indices.take(places), coded.dictionary)
 
 
 def _filled(encoded: pa.DictionaryArray, otherwise: pa.DictionaryArray) -> pa.DictionaryArray:

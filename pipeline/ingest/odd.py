@@ -4,7 +4,10 @@ It is the reference for what a line means: the columnar parser (`kernel.py`) may
 delivers is the row that this module would have made. A bad line is never an exception.
 """
 
+import contextlib
+import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
@@ -13,6 +16,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from pipeline.ingest import envelopes, textlines, unescaped
 from pipeline.ingest.fields import (
     ABSENT,
     CODE,
@@ -28,7 +32,7 @@ from pipeline.ingest.fields import (
 from pipeline.ingest.shapes import Parsed
 
 _TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?\s?(Z|z|UTC|[+-]\d\d:?\d\d)?", re.ASCII
+    r"(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?\s?(Z|z|UTC|[+-]\d\d:?\d\d)?", re.ASCII
 )
 _EPOCH = re.compile(r"(\d{9,10})(?:\.(\d{1,9}))?", re.ASCII)
 _EPOCH_PARTS = re.compile(r"(\d{10})(\d{3}|\d{6}|\d{9})", re.ASCII)
@@ -36,8 +40,17 @@ _NUMBER = re.compile(r"(\d{1,18})(?:\.0+)?", re.ASCII)
 _NAMES = {bool: "true or false", dict: "an object", list: "a list"}
 
 
+_LEVELS = 6
+"""Envelopes within one another that are opened."""
+
+
 class _RejectError(Exception):
     """The line looks like an access log and this is what is wrong with it."""
+
+    def __init__(self, what: str, key: str | None = None) -> None:
+        super().__init__(what)
+        self.key = key
+        """The key at whose value it is wrong."""
 
 
 @dataclass
@@ -51,44 +64,75 @@ class _Gathered:
 def parse(texts: Sequence[bytes], numbers: Sequence[int], fields: FieldMap, *, is_open: bool = False) -> Parsed:
     """Read records one at a time; `is_open` says that the last one ends where its source ends.
 
-    A reject's position is its place in `texts`; rows carry the record's line number.
+    A reject's position is its place in `texts`; rows carry the record's line number. An envelope with many records
+    gives as many rows, rejects and noise.
     """
     gathered = _Gathered()
     for position, (text, number) in enumerate(zip(texts, numbers, strict=True)):
-        try:
-            _read(gathered, text, number, fields, is_cut=is_open and position == len(texts) - 1)
-        except _RejectError as reject:
-            gathered.rejects.append((position, str(reject)))
+        reading = _Reading(gathered, position, number, fields)
+        reading.read(text, is_cut=is_open and position == len(texts) - 1)
     rows = pa.Table.from_pylist(gathered.rows, schema=PARSED)
     return Parsed(rows, tuple(gathered.rejects), gathered.noise, gathered.blank)
 
 
-def _read(gathered: _Gathered, text: bytes, number: int, fields: FieldMap, *, is_cut: bool) -> None:
-    text = text.strip().removeprefix(b"\xef\xbb\xbf")
-    if not text:
-        gathered.blank += 1
-        return
-    found = _load(text, fields, is_cut=is_cut)
-    if found is None or not fields.is_access_log(found):
-        gathered.noise += 1
-        return
-    row = _row(found, fields)
-    row["line_number"] = number
-    gathered.rows.append(row)
+@dataclass(frozen=True)
+class _Reading:
+    """One line, and where what it holds goes."""
 
+    gathered: _Gathered
+    position: int
+    number: int
+    fields: FieldMap
 
-def _load(text: bytes, fields: FieldMap, *, is_cut: bool) -> dict[str, Any] | None:
-    """Return the line's object; None for noise."""
-    if text.startswith(b"{"):
+    def read(self, text: bytes, *, is_cut: bool, level: int = 0) -> None:
+        text = text.strip().removeprefix(b"\xef\xbb\xbf")
+        if not text:
+            self.gathered.blank += 1
+            return
         try:
-            found = orjson.loads(text)
-            return found if isinstance(found, dict) else None
+            self._record(text, is_cut=is_cut, level=level)
+        except _RejectError as reject:
+            place = _value_place(text, reject.key) if reject.key else None
+            reason = f"{reject}, at byte {place}" if place else str(reject)
+            self.gathered.rejects.append((self.position, reason))
+
+    def _record(self, text: bytes, *, is_cut: bool, level: int) -> None:
+        found = _load(text, self.fields, is_cut=is_cut)
+        if isinstance(found, str):
+            found = [found]
+        if isinstance(found, list) and level < _LEVELS and found:
+            for item in found:
+                inner = item.encode("utf-8", "surrogatepass") if isinstance(item, str) else orjson.dumps(item)
+                self.read(inner, is_cut=False, level=level + 1)
+            return
+        if not isinstance(found, dict):
+            self.gathered.noise += 1
+            return
+        shape = self.fields.shape(found)
+        if not shape.is_access_log and level < _LEVELS and (records := envelopes.opened(found)):
+            for record in records:
+                self.read(record, is_cut=False, level=level + 1)
+            return
+        if not shape.may_be_access_log:
+            self.gathered.noise += 1
+            return
+        _refuse_twice(text, found)
+        row = _row(found, self.fields)
+        row["line_number"] = self.number
+        self.gathered.rows.append(row)
+
+
+def _load(text: bytes, fields: FieldMap, *, is_cut: bool) -> Any:
+    """Return the line's object, or the records that it holds; None for noise."""
+    if text.startswith((b"{", b'"{', b"[{")):
+        try:
+            return orjson.loads(text.removesuffix(b","))
         except orjson.JSONDecodeError as error:
-            if is_cut:
-                raise _RejectError(f"ends in the middle: {_place(text, error)}") from None
-            if fields.telltales().search(text):
-                raise _RejectError(f"is not valid JSON: {_place(text, error)}") from None
-            return None
+            return _load_broken(text, error, fields, is_cut=is_cut)
+    if text.startswith(b"[") and not is_cut and (found := textlines.read(text)):
+        return found[1]
+    if wrong := textlines.trouble(text):
+        raise _RejectError("has no newline: it may be half a line" if is_cut and textlines.read(text) else wrong)
     if fields.telltales().search(text) and b"{" in text:
         raise _RejectError(f"{text.index(b'{')} bytes stand before the JSON object, in no wrapper that meshlog knows")
     if fields.telltales().search(text):
@@ -96,12 +140,42 @@ def _load(text: bytes, fields: FieldMap, *, is_cut: bool) -> dict[str, Any] | No
     return None
 
 
+def _refuse_twice(text: bytes, found: Mapping[str, Any]) -> None:
+    """Reject a record in which a key stands twice: a header's quotes may have made it so in unescaped text."""
+    if text.count(b'":') <= len(found):
+        return
+    outermost: list[list[tuple[str, Any]]] = [[]]
+    with contextlib.suppress(ValueError, RecursionError):
+        json.loads(text, parse_int=str, object_pairs_hook=lambda pairs: outermost.__setitem__(0, pairs))
+    twice = [key for key, count in Counter(key for key, _ in outermost[0]).items() if count > 1]
+    if twice:
+        raise _RejectError(f"has the key {twice[0]} twice, so it can mean two things")
+
+
+def _load_broken(text: bytes, error: orjson.JSONDecodeError, fields: FieldMap, *, is_cut: bool) -> Any:
+    """Read what is no JSON but was meant to be; None for noise."""
+    if is_cut and text.startswith(b"{"):
+        raise _RejectError(f"ends in the middle: {_place(text, error)}") from None
+    if not fields.telltales().search(text):
+        return None
+    found = unescaped.read(text, lambda key: fields.column(key) is not None)
+    if found is None:
+        raise _RejectError(f"is not valid JSON: {_place(text, error)}") from None
+    return found
+
+
+def _value_place(text: bytes, key: str) -> int | None:
+    """Return the place (1-based) of the value of a record's key."""
+    found = re.search(re.escape(orjson.dumps(key)) + rb"\s*:\s*", text)
+    return found.end() + 1 if found else None
+
+
 def _place(text: bytes, error: orjson.JSONDecodeError) -> str:
     try:
         text.decode()
     except UnicodeDecodeError as wrong:
         return f"byte {wrong.start + 1} (0x{text[wrong.start]:02x}) is not UTF-8"
-    return f"{error.msg.split(': line ')[0]} at column {error.colno}"
+    return f"{error.msg.split(': line ')[0]} at byte {len(text.decode()[: error.pos].encode()) + 1}"
 
 
 def _row(found: Mapping[str, Any], fields: FieldMap) -> dict[str, Any]:
@@ -135,7 +209,7 @@ def _typed(key: str, column: str, value: Any) -> Any:
     if isinstance(value, str):
         return value
     if isinstance(value, dict | list):
-        raise _RejectError(f"{key} is {_NAMES[type(value)]}, not text")
+        raise _RejectError(f"{key} is {_NAMES[type(value)]}, not text", key)
     return as_json(value)
 
 
@@ -148,9 +222,9 @@ def _whole(key: str, value: Any, largest: int) -> int:
     elif isinstance(value, float) and value.is_integer():
         number = int(value)
     if number is None:
-        raise _RejectError(f"{key} is {_shown(value)}, not a whole number")
+        raise _RejectError(f"{key} is {_shown(value)}, not a whole number", key)
     if not 0 <= number <= largest:
-        raise _RejectError(f"{key} is {number}, not in 0 to {largest}")
+        raise _RejectError(f"{key} is {number}, not in 0 to {largest}", key)
     return number
 
 
@@ -158,9 +232,9 @@ def _time(key: str, value: Any) -> datetime:
     text = as_json(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
     moment = _microseconds(text) if isinstance(text, str) else None
     if moment is None:
-        raise _RejectError(f"{key} is {_shown(value)}, not a time such as 2021-02-18T07:08:50.031Z")
+        raise _RejectError(f"{key} is {_shown(value)}, not a time such as 2021-02-18T07:08:50.031Z", key)
     if not MIN_TIME_US <= moment < MAX_TIME_US:
-        raise _RejectError(f"{key} is {_shown(value)}, not between 1970 and 2200")
+        raise _RejectError(f"{key} is {_shown(value)}, not between 1970 and 2200", key)
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment)
 
 

@@ -1,8 +1,9 @@
 """Finds out how much of a source the lake already holds, by its content alone.
 
 A load's mark fits where the text begins with the same bytes and the stretch before the mark is the same too; then
-reading goes on at the mark. Otherwise the source is new, whatever its name. A file is opened anew for each try;
-standard input cannot be, so what was read from it is kept aside until the question is settled.
+reading goes on at the mark. Where a known text begins like it and leads further, `copies` looks how far they agree.
+Otherwise the source is new, whatever its name. A file is opened anew for each try; standard input cannot be, so what
+was read from it is kept aside until the question is settled.
 """
 
 import contextlib
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.errors import InputError
+from pipeline.ingest import copies
 from pipeline.ingest.blocks import Broken, Text, open_text, read_fully
+from pipeline.ingest.pipe import Pipe
 from pipeline.ingest.shapes import Source
 from pipeline.lake.ledger import HEAD_BYTES, Load, digest
 
@@ -37,7 +40,7 @@ class Start:
 class _Replay(io.RawIOBase):
     """A stream that can be rewound until `settle` is called."""
 
-    def __init__(self, raw: BinaryIO) -> None:
+    def __init__(self, raw: BinaryIO | Pipe) -> None:
         super().__init__()
         self._raw = raw
         self._spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES)  # noqa: SIM115 - closed by `close`
@@ -47,10 +50,12 @@ class _Replay(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int = -1, /) -> bytes | None:
         if got := self._spool.read(size):
             return got
         got = self._raw.read(size)
+        if got is None:  # a pipe that has nothing at the moment
+            return None
         self._taken += len(got)
         if not self._is_settled:
             self._spool.write(got)
@@ -61,9 +66,13 @@ class _Replay(io.RawIOBase):
 
     def rewind(self) -> None:
         self._spool.seek(0)
+        if isinstance(self._raw, Pipe):
+            self._raw.go_on()
 
     def settle(self) -> None:
         self._is_settled = True
+        if isinstance(self._raw, Pipe):
+            self._raw.is_patient = False
 
     def close(self) -> None:
         self._spool.close()
@@ -71,28 +80,43 @@ class _Replay(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def begin(source: Source, stdin: BinaryIO | None, candidates: Callable[[bytes], list[Load]]) -> Iterator[Start]:
-    """Open a source where reading has to begin; `candidates` names the loads that a head of text may belong to.
+def begin(
+    source: Source,
+    stdin: BinaryIO | Pipe | None,
+    candidates: Callable[[bytes], list[Load]],
+    beyond: Callable[[bytes, int], list[Load]] = lambda _head, _offset: [],
+    same: copies.Same = lambda _load, _block: 0,
+) -> Iterator[Start]:
+    """Open a source where reading has to begin.
+
+    `candidates` names the loads that a head of text may belong to, `beyond` those that begin like it and lead further
+    than an offset; `same` compares lines with the lake's (see `copies`).
 
     Raises `InputError` where the file cannot be opened any more.
     """
     with contextlib.ExitStack() as stack:
         reopen, settle, position = _opener(source, stdin, stack)
         head = read_fully(reopen(), HEAD_BYTES)
-        for load in candidates(head):
-            text = reopen()
-            tail = _tail_before(text, load)
-            if tail is not None:
-                settle()
-                yield Start(text, head, tail, load, position)
-                return
-        text = reopen()
+        text, tail, fit = _furthest_mark(reopen, candidates(head))
+        if further := beyond(head, fit.mark.offset if fit else 0):
+            place = copies.further(reopen, fit, further, same)
+            text, tail, fit = place or _furthest_mark(reopen, [fit] if fit else [])
         settle()
-        yield Start(text, head, b"", None, position)
+        yield Start(text, head, tail, fit, position)
+
+
+def _furthest_mark(reopen: Callable[[], Text], candidates: list[Load]) -> tuple[Text, bytes, Load | None]:
+    """Return the text at the furthest mark that fits, what stands before it, and the mark's load."""
+    for load in candidates:
+        text = reopen()
+        tail = _tail_before(text, load)
+        if tail is not None:
+            return text, tail, load
+    return reopen(), b"", None
 
 
 def _opener(
-    source: Source, stdin: BinaryIO | None, stack: contextlib.ExitStack
+    source: Source, stdin: BinaryIO | Pipe | None, stack: contextlib.ExitStack
 ) -> tuple[Callable[[], Text], Callable[[], None], Callable[[], int]]:
     if source.path is None:
         replay = stack.enter_context(contextlib.closing(_Replay(stdin or sys.stdin.buffer)))
@@ -102,6 +126,14 @@ def _opener(
             return open_text(replay)  # type: ignore[arg-type]  # it reads as a BinaryIO does
 
         return again, replay.settle, replay.tell
+    if source.opened is not None:
+        held = source.opened
+
+        def back() -> Text:
+            held.seek(0)
+            return open_text(held)
+
+        return back, lambda: None, held.tell
     try:
         file = stack.enter_context(Path(source.path).open("rb"))  # noqa: SIM115 - the stack is the context
     except OSError as error:

@@ -6,6 +6,7 @@ Stages do not import one another, so what travels between them is declared here.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -31,6 +32,8 @@ class Source:
     size: int | None
     is_named: bool
     """Whether the user named it, rather than a folder holding it."""
+    opened: BinaryIO | None = None
+    """The file, where it is held open because its path may lead to another one by now."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,13 @@ class Block:
     ending: bytes = b""
     is_rest: bool = False
     """Whether this is the rest of a line that was dealt with before: no line of its own."""
+    picked: Sequence[int] = ()
+    """The numbers of its lines where they are picked from a larger block, and so not one after the other."""
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The 1-based number of each line."""
+        return self.picked or range(self.first_line, self.first_line + self.lines)
 
     @property
     def size(self) -> int:
@@ -74,23 +84,6 @@ class Records:
     raws: Sequence[bytes]
     is_open: bool = False
     open_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class Template:
-    """The keys of a source's lines: `schema` has one field a key with its JSON type.
-
-    `columns` names the key that fills a column; every other key belongs in `extra`.
-    """
-
-    schema: pa.Schema
-    columns: tuple[tuple[str, str], ...]
-
-    @property
-    def extras(self) -> tuple[str, ...]:
-        """The keys that fill no column, in order."""
-        mapped = {key for _, key in self.columns}
-        return tuple(sorted(key for key in self.schema.names if key not in mapped))
 
 
 @dataclass(frozen=True)

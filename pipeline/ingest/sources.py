@@ -8,7 +8,7 @@ named, so that leaving out is never silent. A file is listed once, however many 
 import glob
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,9 @@ NO_LOGS = frozenset(_NO_LOGS.split())
 """Suffixes of files that a folder may hold and that evidently are no logs."""
 
 
+Tell = Callable[[InputError], None]
+
+
 @dataclass(frozen=True)
 class Expansion:
     """The sources in the order in which they are read, and the files of folders that were left out."""
@@ -34,46 +37,51 @@ class Expansion:
     skipped: tuple[str, ...]
 
 
-def expand(paths: Sequence[str | os.PathLike[str]]) -> Expansion:
+def expand(paths: Sequence[str | os.PathLike[str]], tell: Tell | None = None) -> Expansion:
     """Turn paths, folders, globs and `-` into sources, each file once.
 
     Raises `InputError` for a path that is missing, cannot be opened or is no regular file, and for a glob that matches
-    nothing.
+    nothing; with `tell`, it is told instead, and what can be read is returned.
     """
     found: dict[str, Source] = {}
     skipped: dict[str, None] = {}
     for path in paths:
-        for source in _expand_one(os.fspath(path), skipped):
-            key = os.path.realpath(source.path) if source.path else STDIN
-            if key not in found or (source.is_named and not found[key].is_named):
-                found[key] = source
+        try:
+            for source in _expand_one(os.fspath(path), skipped, tell):
+                key = os.path.realpath(source.path) if source.path else STDIN
+                if key not in found or (source.is_named and not found[key].is_named):
+                    found[key] = source
+        except InputError as error:
+            if not tell:
+                raise
+            tell(error)
     return Expansion(tuple(found.values()), tuple(name for name in skipped if os.path.realpath(name) not in found))
 
 
-def _expand_one(path: str, skipped: dict[str, None]) -> Iterator[Source]:
+def _expand_one(path: str, skipped: dict[str, None], tell: Tell | None) -> Iterator[Source]:
     if path == STDIN:
         yield Source(STDIN_NAME, None, None, is_named=True)
     elif Path(path).is_dir():
-        yield from _walk(path, skipped)
+        yield from _walk(path, skipped, tell)
     elif not os.path.lexists(path) and glob.has_magic(path):
-        yield from _glob(path, skipped)
+        yield from _glob(path, skipped, tell)
     else:
         yield _file(path, is_named=True)
 
 
-def _glob(pattern: str, skipped: dict[str, None]) -> Iterator[Source]:
+def _glob(pattern: str, skipped: dict[str, None], tell: Tell | None) -> Iterator[Source]:
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
     if not matches:
         raise InputError(f"{pattern}: no file matches. Check the pattern, and quote it for the shell")
     for match in matches:
         if Path(match).is_dir():
             if "**" not in pattern:
-                yield from _walk(match, skipped)
+                yield from _walk(match, skipped, tell)
         else:
-            yield _file(match, is_named=True)
+            yield from _files(match, tell, is_named=True)
 
 
-def _walk(folder: str, skipped: dict[str, None]) -> Iterator[Source]:
+def _walk(folder: str, skipped: dict[str, None], tell: Tell | None) -> Iterator[Source]:
     for parent, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
@@ -81,7 +89,17 @@ def _walk(folder: str, skipped: dict[str, None]) -> Iterator[Source]:
             if name.startswith(".") or Path(name).suffix.lower() in NO_LOGS:
                 skipped[path] = None
             else:
-                yield _file(path, is_named=False)
+                yield from _files(path, tell, is_named=False)
+
+
+def _files(path: str, tell: Tell | None, *, is_named: bool) -> Iterator[Source]:
+    """Yield the file at a path that was listed, if it is still there and can be read."""
+    try:
+        yield _file(path, is_named=is_named)
+    except InputError as error:
+        if not tell:
+            raise
+        tell(error)
 
 
 def _refuse(error: OSError) -> None:

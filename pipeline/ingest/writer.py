@@ -19,7 +19,7 @@ from pipeline.errors import LakeError
 from pipeline.ingest.shapes import Reject
 from pipeline.lake.layout import Lake, access_logs_file, quarantine_file
 from pipeline.lake.ledger import sync_folder
-from pipeline.lake.schema import QUARANTINE
+from pipeline.lake.schema import ACCESS_LOGS, QUARANTINE
 
 ROW_GROUP = 128 << 10
 _HOUR_US = 3_600_000_000
@@ -34,14 +34,16 @@ class Rejected:
 
 
 def write_rows(lake: Lake, batch: str, tables: Sequence[pa.Table]) -> tuple[str, ...]:
-    """Write rows to one file an hour; returns the files' names relative to the lake.
+    """Write rows to one file an hour; returns the files' names relative to the lake. Each table is sorted by time.
 
     Raises `LakeError` where the disk refuses; what was written so far is removed.
     """
     if not tables:
         return ()
-    rows = pa.concat_tables(tables).unify_dictionaries()
-    rows = rows.take(pc.sort_indices(rows, [("started_at", "ascending"), ("line_number", "ascending")]))
+    rows = pa.concat_tables(tables)
+    if len(tables) > 1:
+        rows = rows.unify_dictionaries().combine_chunks()
+        rows = rows.take(pc.sort_indices(rows, [("started_at", "ascending"), ("line_number", "ascending")]))
     files = [(access_logs_file(hour, batch), part) for hour, part in _by_hour(rows)]
     return _write_all(lake, files)
 
@@ -86,19 +88,37 @@ def remove(lake: Lake, names: Iterable[str]) -> None:
             (lake.root / name).unlink(missing_ok=True)
 
 
-_PLAIN = ("request_id", "upstream_local_address", "downstream_remote_address", "line_number")
-"""Columns of mostly distinct values, for which a dictionary is a waste."""
+_DICTIONARY = [
+    *(field.name for field in ACCESS_LOGS if pa.types.is_dictionary(field.type)),
+    *("path", "x_forwarded_for", "downstream_remote_address", "response_code", "bytes_received", "bytes_sent"),
+    *("upstream_service_time_ms", "cluster_port", "extra"),
+]
+"""Columns of few distinct values, mostly; for the others a dictionary is a waste."""
+
+_ENCODING = {
+    "started_at": "DELTA_BINARY_PACKED",
+    "line_number": "DELTA_BINARY_PACKED",
+    "duration_ms": "DELTA_BINARY_PACKED",
+    "request_id": "DELTA_LENGTH_BYTE_ARRAY",
+    "upstream_local_address": "DELTA_LENGTH_BYTE_ARRAY",
+}
+"""For columns without a dictionary: smaller than plain, and as fast."""
+
+_STATISTICS = ["started_at", "response_code", "service", "request_id", "quarantined_at"]
+"""Columns that questions are narrowed by; limits of the others would cost a third of the writing and prune nothing."""
 
 
 def _write(path: Path, table: pa.Table) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    names = set(table.schema.names)
     pq.write_table(
         table,
         path,
         compression="zstd",
         row_group_size=ROW_GROUP,
-        use_dictionary=[name for name in table.schema.names if name not in _PLAIN],
-        write_page_index=False,
+        use_dictionary=[name for name in _DICTIONARY if name in names],
+        column_encoding={name: encoding for name, encoding in _ENCODING.items() if name in names} or None,
+        write_statistics=[name for name in _STATISTICS if name in names],
     )
     with path.open("rb+") as file:
         os.fsync(file.fileno())

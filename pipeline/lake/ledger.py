@@ -9,6 +9,9 @@ A last line without its newline may be half of one. Where it reads as a whole ro
 behind it. Otherwise it is dealt with as it is (mostly a reject), but the position stands before it, as its `torn` line:
 when the source has grown, the next load reads the line again, whole, and its record takes the torn line back. So it is
 never in the lake twice, and never missing while it is all there is.
+
+A record may replace others: the small batches that were merged into its own. They stop counting at the moment in which
+it appears. What no longer counts stays on the disk for `KEEP_SECONDS`, since a reader may have listed it before.
 """
 
 import contextlib
@@ -19,7 +22,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,18 @@ DATASETS = ("access_logs", "quarantine")
 HEAD_BYTES = 4096
 TAIL_BYTES = 64 << 10
 """Bytes hashed at the beginning (the largest power of two that there are) and before the position."""
+
+STARTS = (256, 512, 1024, 2048, 4096)
+"""Lengths of a source's beginning that are hashed too, by which a shorter copy of it is found."""
+
+WINDOW_BYTES = 4096
+"""Bytes hashed before a checkpoint."""
+
+CHECKPOINT_BYTES = 1 << 20
+"""Checkpoints of a source are at least this far apart: some 60 bytes of ledger for each MiB of text."""
+
+KEEP_SECONDS = 3600
+"""How long files that were replaced stay on the disk."""
 
 WAIT_SECONDS = 5.0
 """How long a second ingest waits for the first."""
@@ -76,6 +91,15 @@ class Torn:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """A place between two lines on the way to a mark, known again by the `WINDOW_BYTES` before it (fewer if short)."""
+
+    offset: int
+    lines: int
+    digest: str
+
+
+@dataclass(frozen=True)
 class Mark:
     """How far a source has been read: `offset` bytes and `lines` lines of its text, known again by two hashes."""
 
@@ -89,6 +113,10 @@ class Mark:
     """Whether the position stands in a line that has no newline yet."""
     is_cut: bool = False
     """Whether that line is one over the length limit, so that the rest of it is passed over."""
+    starts: tuple[str, ...] = ()
+    """Short hashes of the source's beginnings, as long as `STARTS`."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """Places that this load passed."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +133,10 @@ class Load:
     torn: Torn | None = None
     takes_back: str | None = None
     """The load whose torn line this one read again."""
+    continues: str | None = None
+    """The load at whose mark this one began."""
+    loaded_at: str | None = None
+    """When it was committed, where that is not when its batch was: after a merge."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +147,16 @@ class Batch:
     loaded_at: str
     files: Mapping[str, tuple[str, ...]]
     loads: tuple[Load, ...]
+    replaces: tuple[str, ...] = ()
+    """The batches that this one holds merged, and that count no longer."""
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """All records of a lake, in the order in which they were committed."""
+    """All records of a lake that count, in the order in which they were committed, and those that were replaced."""
 
     batches: tuple[Batch, ...]
+    replaced: tuple[Batch, ...] = ()
 
     def files(self, dataset: str) -> list[str]:
         """Name the files of `access_logs` or `quarantine`, relative to the lake, that count."""
@@ -146,6 +181,7 @@ class Known:
 
     def __init__(self, ledger: Ledger) -> None:
         self._by_head: dict[tuple[int, str], list[Load]] = {}
+        self._by_start: dict[str, list[Load]] = {}
         for batch in ledger.batches:
             for load in batch.loads:
                 self.add(load)
@@ -153,6 +189,8 @@ class Known:
     def add(self, load: Load) -> None:
         """Remember one more load, committed or about to be."""
         self._by_head.setdefault((load.mark.head_bytes, load.mark.head), []).append(load)
+        for start in load.mark.starts:
+            self._by_start.setdefault(start, []).append(load)
 
     def candidates(self, head: bytes) -> list[Load]:
         """Return the loads of sources that begin like `head` (`HEAD_BYTES` or all there is), the furthest first."""
@@ -165,10 +203,16 @@ class Known:
         return sorted(found, key=lambda load: (load.mark.offset, load.load_id), reverse=True)
 
 
+    def beyond(self, head: bytes, offset: int) -> list[Load]:
+        """Return the loads of sources that begin like `head` and were read further than `offset`, the nearest first."""
+        found = self._by_start.get(next(reversed(_starts(head)), ""), [])
+        return sorted((load for load in found if load.mark.offset > offset), key=lambda load: load.mark.offset)
+
+
 def _load_row(load: Load, batch: Batch, torn: Mapping[str, Load]) -> dict[str, Any]:
     counts = load.counts - load.torn.counts if load.torn and load.load_id in torn else load.counts
     times = {name: _moment(getattr(load, name)) for name in ("first_started_at", "last_started_at")}
-    known = {"load_id": load.load_id, "source": load.source, "loaded_at": _moment(batch.loaded_at)}
+    known = {"load_id": load.load_id, "source": load.source, "loaded_at": _moment(load.loaded_at or batch.loaded_at)}
     return {**known, **asdict(counts), **times, "problem": load.problem}
 
 
@@ -181,13 +225,32 @@ def digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def mark_of(head: bytes, tail: bytes, offset: int, lines: int, *, is_open: bool = False, is_cut: bool = False) -> Mark:
+def _starts(head: bytes) -> tuple[str, ...]:
+    return tuple(digest(head[:size])[:16] for size in STARTS if size <= len(head))
+
+
+def window_before(text: bytes) -> str:
+    """Hash the window before a checkpoint; `text` ends where that stands."""
+    return digest(text[-WINDOW_BYTES:])
+
+
+def mark_of(
+    head: bytes,
+    tail: bytes,
+    offset: int,
+    lines: int,
+    *,
+    is_open: bool = False,
+    is_cut: bool = False,
+    checkpoints: tuple[Checkpoint, ...] = (),
+) -> Mark:
     """Make a mark at `offset` from the text's first `HEAD_BYTES` and the `TAIL_BYTES` before the mark (fewer if short).
 
     `head` and `tail` must not reach beyond `offset`; `offset` must be above 0.
     """
     size = 1 << (min(len(head), HEAD_BYTES).bit_length() - 1)
-    return Mark(size, digest(head[:size]), len(tail), digest(tail), offset, lines, is_open, is_cut)
+    hashes = (size, digest(head[:size]), len(tail), digest(tail))
+    return Mark(*hashes, offset, lines, is_open, is_cut, _starts(head), checkpoints)
 
 
 def new_batch_name(now: datetime) -> str:
@@ -197,14 +260,18 @@ def new_batch_name(now: datetime) -> str:
 
 def read_ledger(lake: Lake) -> Ledger:
     """Read every record of a lake; raises `LakeError` where one is damaged."""
-    return Ledger(tuple(_read_batch(path) for path in sorted(lake.ledger.glob("*.json"))))
+    batches = [_read_batch(path) for path in sorted(lake.ledger.glob("*.json"))]
+    gone = {name for batch in batches for name in batch.replaces}
+    counting = tuple(batch for batch in batches if batch.batch not in gone)
+    return Ledger(counting, tuple(batch for batch in batches if batch.batch in gone))
 
 
 def _read_batch(path: Path) -> Batch:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         files = {dataset: tuple(names) for dataset, names in found["files"].items()}
-        return Batch(found["batch"], found["loaded_at"], files, tuple(_load(load) for load in found["loads"]))
+        loads = tuple(_load(load) for load in found["loads"])
+        return Batch(found["batch"], found["loaded_at"], files, loads, tuple(found.get("replaces", ())))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LakeError(f"{path}: the ledger record cannot be read ({error}). Restore it from a backup") from error
 
@@ -213,8 +280,13 @@ def _load(found: dict[str, Any]) -> Load:
     torn = found["torn"]
     if torn is not None:
         torn = Torn(torn["digest"], Counts(**torn["counts"]), torn["file"])
-    made = {**found, "mark": Mark(**found["mark"]), "counts": Counts(**found["counts"]), "torn": torn}
+    made = {**found, "mark": _mark(found["mark"]), "counts": Counts(**found["counts"]), "torn": torn}
     return Load(**made)
+
+
+def _mark(found: dict[str, Any]) -> Mark:
+    checkpoints = tuple(Checkpoint(**place) for place in found.get("checkpoints", ()))
+    return Mark(**{**found, "starts": tuple(found.get("starts", ())), "checkpoints": checkpoints})
 
 
 def commit(lake: Lake, batch: Batch) -> None:
@@ -249,14 +321,39 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(lake: Lake, ledger: Ledger) -> None:
-    """Delete what no record names: files of a killed ingest, and torn lines that were read again. Needs the lock."""
-    for dataset in DATASETS:
-        counted = {lake.root / name for name in ledger.files(dataset)}
-        for path in (lake.root / dataset).rglob("*"):
-            if path.suffix in (".parquet", ".tmp") and path not in counted:
-                path.unlink(missing_ok=True)
-    for path in lake.ledger.glob("*.tmp"):
-        path.unlink(missing_ok=True)
+    """Delete what counts no longer: files of a killed ingest at once, what was replaced after a while. Needs the lock.
+
+    Records go before the files that they name, and a replaced record before the one that replaced it (names sort by
+    time), so that being killed in here brings nothing back.
+    """
+    now = datetime.now(UTC)
+    replacers = {name: batch for batch in (*ledger.batches, *ledger.replaced) for name in batch.replaces}
+    kept = {name for dataset in DATASETS for name in ledger.files(dataset)} | _dropped_lately(ledger, now)
+    for batch in ledger.replaced:
+        if _is_recent(replacers[batch.batch].loaded_at, now):
+            kept.update(name for names in batch.files.values() for name in names)
+        else:
+            (lake.ledger / f"{batch.batch}.json").unlink(missing_ok=True)
+    paths = [path for dataset in DATASETS for path in (lake.root / dataset).rglob("*")]
+    for path in (*paths, *lake.ledger.glob("*.tmp")):
+        if path.suffix in (".parquet", ".tmp") and path.relative_to(lake.root).as_posix() not in kept:
+            path.unlink(missing_ok=True)
+
+
+def _dropped_lately(ledger: Ledger, now: datetime) -> set[str]:
+    """Name the files of torn lines that were read again a short while ago."""
+    torn = {load.load_id: load.torn for batch in ledger.batches for load in batch.loads if load.torn}
+    return {
+        file
+        for batch in ledger.batches
+        for load in batch.loads
+        if load.takes_back and load.takes_back in torn and _is_recent(load.loaded_at or batch.loaded_at, now)
+        if (file := torn[load.takes_back].file)
+    }
+
+
+def _is_recent(moment: str, now: datetime) -> bool:
+    return now - datetime.fromisoformat(moment) < timedelta(seconds=KEEP_SECONDS)
 
 
 @contextlib.contextmanager

@@ -84,7 +84,7 @@ def spans_of(identifier: str) -> str:
             select trace_id from trace_spans
             where starts_with(request_id, '{text}') or trace_id = '{text}' or hop_id = '{text}'
         )
-        order by trace_id, started_at, depth, attempt
+        order by trace_id, min(started_at) over (partition by call_id), call_id, attempt
     """  # noqa: S608 (quoted above, and a query can only read)
 
 

@@ -28,6 +28,10 @@ sides as (
             coalesce(pairs.server_source, pairs.client_source) || ':'
             || coalesce(pairs.server_line_number, pairs.client_line_number)
         ), 16) as hop_id,
+        left(md5(
+            coalesce(pairs.client_source, pairs.server_source) || ':'
+            || coalesce(pairs.client_line_number, pairs.server_line_number)
+        ), 16) as call_id,
         pairs.*,
         pairs.attempt = pairs.attempts as is_last_attempt,
         client,
@@ -68,6 +72,7 @@ named as (
 columns as (
     select
         hop_id,
+        call_id,
         coalesce(server.request_id, client.request_id) as request_id,
         coalesce(case when is_last_attempt then client.started_at end, server.started_at) as started_at,
         coalesce(client.kind, server.kind) as kind,

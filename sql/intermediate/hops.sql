@@ -119,6 +119,7 @@ sided as (
 
 select
     hop_id,
+    call_id,
     request_id,
     started_at,
     kind,

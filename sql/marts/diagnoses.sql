@@ -22,8 +22,7 @@ origins as (
 -- an earlier attempt has its server's line; what its client saw in the end stands on the last one
 last_attempts as (
     select
-        client_source,
-        client_line_number,
+        call_id,
         concat_ws(
             ' ',
             client_response_code,
@@ -40,7 +39,6 @@ findings as (
         origins.culprit_service,
         hops.* exclude (cause, culprit_service, is_error),
         origins.is_error,
-        coalesce(hops.client_source || ':' || hops.client_line_number, hops.hop_id) as call,
         array_to_string(
             list_sort(list_distinct(list_concat(coalesce(client_flags, []), coalesce(server_flags, [])))), ','
         ) as logged_flags,
@@ -53,7 +51,7 @@ findings as (
         ) end as server_evidence,
     from origins
     inner join hops on origins.culprit_hop_id = hops.hop_id
-    left join last_attempts using (client_source, client_line_number)
+    left join last_attempts using (call_id)
 ),
 
 ---------- what the two sides logged, the most frequent first
@@ -66,7 +64,7 @@ said as (
         cluster_subset,
         'client' as side,
         client_evidence as evidence,
-        count(distinct call) as lines,
+        count(distinct call_id) as lines,
     from findings
     where client_evidence is not null
     group by all
@@ -144,10 +142,10 @@ counted as (
             when bool_or(client_source is not null) then 'client'
             else 'server'
         end as seen_at,
-        count(distinct call) as calls,
-        count(distinct call) filter (where is_error) as failed_calls,
+        count(distinct call_id) as calls,
+        count(distinct call_id) filter (where is_error) as failed_calls,
         count(*) as attempts,
-        count(distinct call) filter (where client_source is not null) as client_lines,
+        count(distinct call_id) filter (where client_source is not null) as client_lines,
         count(server_source) as server_lines,
         min(started_at) as first_seen_at,
         max(started_at) as last_seen_at,

@@ -9,8 +9,7 @@ hops as (
 
 calls as (
     select
-        client_source,
-        client_line_number,
+        call_id,
         client_service,
         service,
         max(attempts) as attempts,

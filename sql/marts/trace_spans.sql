@@ -64,6 +64,7 @@ joined as (
     select
         descended.trace_id,
         hops.hop_id,
+        hops.call_id,
         descended.parent_hop_id,
         descended.depth,
         hops.request_id,

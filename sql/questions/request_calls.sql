@@ -15,11 +15,9 @@ placed as (
         spans.hop_id,
         spans.parent_hop_id,
         spans.depth,
-        min(spans.started_at) over (
-            partition by coalesce(hops.client_source || ':' || hops.client_line_number, spans.hop_id)
-        )::varchar || to_base(spans.attempt, 10, 6) || spans.hop_id as place,
+        min(spans.started_at) over (partition by spans.call_id)::varchar || to_base(spans.attempt, 10, 6)
+            || spans.hop_id as place,
     from spans
-    inner join hops using (hop_id)
 ),
 
 walked as (

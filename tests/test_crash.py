@@ -1,0 +1,138 @@
+"""kill -9 at any moment, a full disk, a reader meanwhile: the lake holds whole batches, each line once."""
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from crashing import Forge
+from ingesting import NOISE, Lake, line, lines
+
+from pipeline.lake.layout import open_lake
+from pipeline.lake.ledger import DATASETS, read_ledger
+
+
+@pytest.fixture(scope="module")
+def forge() -> Iterator[Forge]:
+    with Forge() as made:
+        yield made
+
+
+class Reader(threading.Thread):
+    """Reads a lake over and over, as a query does, and notes what does not fit together."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root, self.reads, self.wrong = root, 0, list[str]()
+        self.is_done = threading.Event()
+
+    def run(self) -> None:
+        while not self.is_done.is_set():
+            if (self.root / "ledger").is_dir():
+                try:
+                    self._read()
+                except Exception as error:  # noqa: BLE001 - the test reports it
+                    self.wrong.append(repr(error))
+            time.sleep(0.01)
+
+    def _read(self) -> None:
+        ledger = read_ledger(open_lake(self.root))
+        loads = ledger.loads().to_pylist()
+        counts = {
+            "access_logs": sum(load["rows"] for load in loads),
+            "quarantine": sum(load["rejects"] for load in loads),
+        }
+        for dataset, count in counts.items():
+            found = sum(pq.read_metadata(self.root / name).num_rows for name in ledger.files(dataset))
+            if found != count:
+                self.wrong.append(f"{found} {dataset}, not {count}")
+        self.reads += 1
+
+    def end(self) -> None:
+        self.is_done.set()
+        self.join(10)
+
+
+def without_source(rows: list[dict[str, Any]]) -> list[str]:
+    """Rows as text, but for where they were read and when they were set aside."""
+    left_out = ("source", "line_number", "quarantined_at")
+    return sorted(repr({name: value for name, value in row.items() if name not in left_out}) for row in rows)
+
+
+def assert_whole(lake: Lake) -> None:
+    """The law holds, the files hold what the loads say, and no other file lies about."""
+    totals, ledger = lake.totals(), lake.ledger
+    assert totals["lines"] == totals["rows"] + totals["rejects"] + totals["noise"] + totals["blank"]
+    assert (len(lake.rows("line_number")), len(lake.rejects())) == (totals["rows"], totals["rejects"])
+    named = {name for dataset in DATASETS for name in ledger.files(dataset)}
+    named |= {f"ledger/{batch.batch}.json" for batch in ledger.batches}
+    assert set(lake.files()) - {"lake.json", "write.lock"} == named
+
+
+def test_sixty_kills_at_random_moments_lose_and_double_nothing(forge: Forge, tmp_path: Path) -> None:
+    """Logs grow and rotate between the kills, and a reader never sees half a batch."""
+    chance = random.Random(os.environ.get("SEED", "7"))
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    stormy, calm = Lake(tmp_path / "stormy"), Lake(tmp_path / "calm")
+    texts = {number: lines(400, number * 10_000) + NOISE for number in range(4)}
+    for number, text in texts.items():
+        (logs / f"{number}.log").write_bytes(text[:-20])
+    reader = Reader(stormy.root)
+    reader.start()
+    killed = 0
+    for turn in range(1000):
+        process = forge.start(stormy.root, [logs])
+        time.sleep(chance.uniform(0, 0.15))
+        os.kill(process, signal.SIGKILL)
+        killed += forge.end() == -signal.SIGKILL
+        number = chance.randrange(4)
+        texts[number] += lines(60, number * 10_000 + 1000 + turn * 100) + line(turn, response_code="x") + b"\n"
+        cut = chance.choice([0, 1, 40, 700])
+        (logs / f"{number}.log").write_bytes(texts[number][: len(texts[number]) - cut])
+        if turn % 9 == 5:
+            (logs / f"{number}.log").rename(logs / f"{number}.log.{turn}")
+            texts[number] = b""
+        if killed >= 60:
+            break
+    assert forge.run(stormy.root, logs) == 0
+    assert forge.run(stormy.root, logs) == 0
+    reader.end()
+    calm.take(logs)
+
+    assert reader.wrong == []
+    assert reader.reads > 20
+    assert without_source(stormy.rows()) == without_source(calm.rows())
+    assert without_source(stormy.rejects()) == without_source(calm.rejects())
+    assert_whole(stormy)
+
+
+def test_a_kill_at_every_step_of_a_commit(forge: Forge, tmp_path: Path) -> None:
+    """Before and after each file that is written, put on the disk, renamed or removed."""
+    log = tmp_path / "a.log"
+    calm = Lake(tmp_path / "calm")
+    whole = lines(150) + line(1, response_code="x") + line(7, start_time="2021-02-18T09:00:00Z")
+    for step in range(1, 200):
+        lake = Lake(tmp_path / f"lake{step}")
+        log.write_bytes(whole[:-30])
+        is_killed = forge.run(lake.root, log, die_at=step) == -signal.SIGKILL
+        assert forge.run(lake.root, log) == 0
+        log.write_bytes(whole)
+        is_killed |= forge.run(lake.root, log, die_at=step) == -signal.SIGKILL
+        assert forge.run(lake.root, log) == 0
+        if step == 1:
+            calm.take(log)
+        assert lake.rows() == calm.rows()
+        assert without_source(lake.rejects()) == without_source(calm.rejects())
+        assert_whole(lake)
+        if not is_killed:
+            break
+
+    assert step > 15
