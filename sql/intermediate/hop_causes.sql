@@ -24,21 +24,29 @@ calls as (
     from calls
 ),
 
--- how many failures in a row this client had seen at this cluster's hosts when it found none left
-failures_in_a_row as (
+-- how many failures in a row a client had seen at a cluster's hosts when it found none left
+without_hosts as (
+    select distinct client_pod, upstream_cluster from calls
+    where list_contains(at_client, 'UH')
+),
+
+histories as (
     select
         *,
+        count(*) filter (where not is_error and upstream_host is not null) over (
+            partition by client_pod, upstream_cluster order by started_at, hop_id
+        ) as answered,
+    from calls
+    semi join without_hosts using (client_pod, upstream_cluster)
+),
+
+failures_in_a_row as (
+    select
+        hop_id,
         count(*) filter (where is_error and upstream_host is not null) over (
             partition by client_pod, upstream_cluster, answered order by started_at, hop_id
         ) as failures_before,
-    from (
-        select
-            *,
-            count(*) filter (where not is_error and upstream_host is not null) over (
-                partition by client_pod, upstream_cluster order by started_at, hop_id
-            ) as answered,
-        from calls
-    )
+    from histories
 ),
 
 -- addresses whose sidecar logs: a server that is missing from there has none, or its line was lost
@@ -47,11 +55,22 @@ logging_addresses as (
     where has_server
 ),
 
+-- every rule needs a failure, a flag, or a code or detail of its own
+suspects as (
+    select *, from calls
+    where
+        is_error or code >= 400 or code = 0 or len(at_client) > 0 or len(at_server) > 0
+        or client_termination_details is not null or server_termination_details is not null
+        or contains(details, 'max_duration_timeout')
+),
+
 judged as (
     select
-        failures_in_a_row.*,
+        suspects.*,
+        coalesce(failures_before, 0) as failures_before,
         coalesce(is_logging, false) as is_server_logging,
-    from failures_in_a_row
+    from suspects
+    left join failures_in_a_row using (hop_id)
     left join logging_addresses using (server_address)
 ),
 
