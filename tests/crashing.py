@@ -14,7 +14,7 @@ from typing import Any
 
 SERVER = """
 import json, os, pathlib, signal, sys
-from pipeline.ingest import blocks, direction, gather, load, normalise, odd, writer
+from pipeline.ingest import blocks, direction, gather, load, merge, normalise, odd, writer
 from pipeline.lake import ledger
 
 steps = 0
@@ -34,7 +34,7 @@ def dying(function, last):
 
 def ingest(call):
     blocks.BLOCK_BYTES, gather.BATCH_ROWS = call["block_bytes"], call["batch_rows"]
-    ledger.KEEP_SECONDS = 0
+    ledger.KEEP_SECONDS, merge.MANY_BATCHES = call["keep_seconds"], call["many_batches"]
     if call["file_limit"]:
         import resource
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -81,7 +81,14 @@ class Forge:
         self._process.communicate(timeout=30)
 
     def start(self, lake: Path, paths: Sequence[Path], **options: Any) -> int:
-        defaults = {"block_bytes": 20_000, "batch_rows": 100, "die_at": 0, "file_limit": 0}
+        defaults = {
+            "block_bytes": 20_000,
+            "batch_rows": 100,
+            "die_at": 0,
+            "file_limit": 0,
+            "keep_seconds": 3600,
+            "many_batches": 10,
+        }
         call = {**defaults, "lake": str(lake), "paths": [str(path) for path in paths], **options}
         return int(self._ask(json.dumps(call)))
 

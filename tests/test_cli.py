@@ -349,6 +349,18 @@ def test_a_reader_that_closes_early_is_no_error(samples_lake):
     assert running.returncode == 0
 
 
+def test_a_long_query_can_be_interrupted(empty_lake):
+    """Ctrl-C ends a query that would take hours: the documented code, and no traceback."""
+    endless = "select count(*) from range(100000000) a, range(1000000) b"
+    with command("sql", endless, "--lake", empty_lake) as running:
+        time.sleep(2)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=30)
+
+    assert running.returncode == 130
+    assert "Traceback" not in said
+
+
 def test_an_interrupt_exits_with_130_and_leaves_a_lake(tmp_path):
     """Ctrl-C while stdin is still open: the documented code, one line, and a lake that answers."""
     with command("ingest", "-", "--lake", tmp_path / "lake", stdin=subprocess.PIPE) as running:

@@ -274,6 +274,17 @@ def test_a_file_of_half_a_line_grows_to_a_row(lake: Lake, log: Callable[..., Pat
     assert lake.totals()["lines"] == 2
 
 
+def test_half_a_line_belongs_to_its_own_file(lake: Lake, log: Callable[..., Path]) -> None:
+    """Another file that begins with the same few bytes does not take it for its own beginning."""
+    folder = log(line()[:7], "a.log").parent
+    log(b'{"au' + line(1)[4:] + line(2), "b.log")
+    log(line(1)[:9] + b"x", "c.log")
+    summary = lake.take(folder)
+
+    assert (summary.counts.rows, summary.counts.rejects) == (2, 2)
+    assert [reject["raw"] for reject in lake.rejects()] == [line()[:7], line()[:9] + b"x"]
+
+
 def test_a_whole_last_line_without_newline_is_a_row_once(lake: Lake, log: Callable[..., Path]) -> None:
     """Its newline, when it comes, is no blank line."""
     lake.take(log(lines(3)[:-1]))

@@ -133,7 +133,7 @@ SCANNERS[0].learn([line()[:-1], json.dumps(as_strings(json.loads(line()))).encod
 
 def _scanned(texts: list[bytes], scanner: Scanner) -> list[tuple[int, dict[str, Any]]]:
     """Read lines at once; (position, row) of those that the scanner takes."""
-    scanner.scan(b"".join(text + b"\n" for text in texts), 0, 0, is_partial=False)
+    scanner.scan(b"".join(text + b"\n" for text in texts), range(len(texts)), 0)
     rows = [row for scanned in scanner.take() for row in scanned.table().to_pylist()]
     return [(row["line_number"], {name: row[name] for name in PARSED.names}) for row in rows]
 

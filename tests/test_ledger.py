@@ -17,9 +17,9 @@ from pipeline.lake.schema import LOADS
 
 INGEST = """
 import sys
-from pipeline.ingest import blocks, gather
+from pipeline.ingest import blocks, gather, merge
 from pipeline.ingest.load import load
-blocks.BLOCK_BYTES, gather.BATCH_ROWS = 20_000, 100
+blocks.BLOCK_BYTES, gather.BATCH_ROWS, merge.MANY_BATCHES = 20_000, 100, 1_000_000
 load(sys.argv[2:], sys.argv[1])
 """
 

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,6 +35,7 @@ INTERRUPTED = 130
     metavar="PERCENT",
     help="Exit with 4 where more of the lines were rejected.",
 )
+@click.option("--memory", metavar="SIZE", help="Stay below so much memory: 400MB or more.  [default: about 700MB]")
 @click.option("--follow", is_flag=True, help="Go on reading what is added, until SIGTERM or Ctrl-C.")
 @click.option(
     "--every",
@@ -50,6 +51,7 @@ def ingest(
     labels: tuple[str, ...],
     mapping: Path | None,
     max_rejects: float,
+    memory: str | None,
     follow: bool,
     every: float,
 ) -> None:
@@ -72,16 +74,16 @@ def ingest(
     Exit codes: 0 done, 1 failed, or a source could not be read to its end (the others were), 2 usage,
     4 more lines rejected than --max-rejects.
     """
-    pairs = _pairs(labels)
+    options: dict[str, Any] = {"mapping": mapping, "labels": _pairs(labels), "memory": _bytes(memory)}
     if follow:
-        summary, code = _follow(paths, lake, pairs, mapping, every)
+        summary, code = _follow(paths, lake, every, options)
     else:
         from pipeline.cli.progress import progress
         from pipeline.ingest.load import load
 
         code = 0
         with progress() as show:
-            summary = load(paths, lake, mapping=mapping, labels=pairs, progress=show)
+            summary = load(paths, lake, progress=show, **options)
         for source, problem in (*summary.problems, *summary.warnings):
             click.echo(visible(problem if problem.startswith(source) else f"{source}: {problem}"), err=True)
     for line in _spoken(summary):
@@ -89,9 +91,15 @@ def ingest(
     raise click.exceptions.Exit(code or _exit_code(summary, max_rejects))
 
 
-def _follow(
-    paths: tuple[str, ...], lake: Path, labels: dict[str, str], mapping: Path | None, every: float
-) -> "tuple[Summary, int]":
+def _bytes(memory: str | None) -> int | None:
+    if memory is None:
+        return None
+    from pipeline.ingest.limits import parse_memory
+
+    return parse_memory(memory)
+
+
+def _follow(paths: tuple[str, ...], lake: Path, every: float, options: dict[str, Any]) -> "tuple[Summary, int]":
     """Follow until a signal comes; returns what was done and 130 after Ctrl-C."""
     from pipeline.ingest.follow import follow
 
@@ -102,8 +110,7 @@ def _follow(
         every=every,
         has_to_stop=has_to_stop,
         tell=lambda text: click.echo(visible(text), err=True),
-        mapping=mapping,
-        labels=labels,
+        **options,
     )
     return summary, INTERRUPTED if signal.SIGINT in received else 0
 

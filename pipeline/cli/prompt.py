@@ -4,6 +4,7 @@ A failing statement is told and the prompt stays; in a pipe the first one ends t
 """
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -95,7 +96,7 @@ def _typed(session: Session) -> Iterator[str]:
     prompt: PromptSession[str] = PromptSession(
         history=FileHistory(str(_history())),
         lexer=None if os.environ.get("NO_COLOR") else PygmentsLexer(SqlLexer),
-        completer=WordCompleter(sorted(words), ignore_case=True),
+        completer=WordCompleter(sorted(words), ignore_case=True, pattern=re.compile(r"[.\w]+")),
         auto_suggest=AutoSuggestFromHistory(),
         complete_while_typing=False,
     )

@@ -44,7 +44,7 @@ class Clock:
     """Line number and end, in microseconds, of the last row of each source in the table before."""
 
     def watch(self, rows: pa.Table) -> pa.Table:
-        """Look at rows of the lake's columns, those of a source in order; returns them as they are."""
+        """Look at rows of the lake's columns, in any order; returns them as they are."""
         if rows.num_rows:
             looked = rows.select(["source", "line_number", "started_at", "duration_ms"]).combine_chunks()
             self._watch(looked.unify_dictionaries())
@@ -55,6 +55,8 @@ class Clock:
         source, names = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
         line, start = rows["line_number"].to_numpy(), rows["started_at"].cast(pa.int64()).to_numpy()
         end = start + pc.fill_null(rows["duration_ms"], _NO_DURATION).to_numpy() * 1000
+        order = np.lexsort((line, source))
+        source, line, start, end = source[order], line[order], start[order], end[order]
         latest, earliest = _micros(self.now + AHEAD), _micros(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC))
         for kind, outside in (("ahead", start > latest), ("past", start < earliest)):
             for at in np.flatnonzero(outside).tolist():
@@ -96,7 +98,7 @@ def _spoken(source: str, kind: str, found: _Finding) -> str:
     more = f" ({found.lines:,} such lines)" if found.lines > 1 else ""
     if kind == "back":
         return (
-            f"{begin}ends {found.text} before the line above it{more}: the clock was set back, or several logs were "
+            f"{begin}ends {found.text} before the row above it{more}: the clock was set back, or several logs were "
             "put together. The rows are kept; ingest such logs as files of their own"
         )
     what = "more than a day from now" if kind == "ahead" else f"before {FIRST_YEAR}, when there was no Envoy"

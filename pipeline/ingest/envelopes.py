@@ -19,9 +19,25 @@ from pipeline.ingest.textlines import as_json, is_text
 DOCKER_KEYS = frozenset({"log", "stream", "time", "attrs"})
 """All that Docker's json-file driver writes."""
 
-_TEXT_KEYS = ("log", "message", "MESSAGE", "msg", "line", "textPayload", "body", "Body", "event", "@message", "_raw")
-_OBJECT_KEYS = ("jsonPayload", "log_processed", "log", "message", "event", "_source", "result", "fields")
-_LIST_KEYS = ("logEvents", "events")
+TEXT_KEYS = (
+    "log",
+    "message",
+    "MESSAGE",
+    "msg",
+    "line",
+    "textPayload",
+    "body",
+    "Body",
+    "event",
+    "@message",
+    "_raw",
+    "LogMessage",
+    "LogEntry",
+    "short_message",
+    "full_message",
+)
+OBJECT_KEYS = ("jsonPayload", "log_processed", "log", "message", "event", "LogMessage", "_source", "result", "fields")
+LIST_KEYS = ("logEvents", "events")
 _SIDE_KEYS = ("labels", "resource", "Resource", "resources", "attributes", "fields")
 _POD = ("pod_name", "k8s.pod.name", "pod", "podname", "k8s_pod_name", "instance_id")
 _NAMESPACE = ("namespace_name", "pod_namespace", "k8s.namespace.name", "namespace", "k8s_namespace_name")
@@ -37,8 +53,16 @@ _KINDS = {
     "result": "Splunk",
     "_raw": "Splunk",
     "MESSAGE": "journald",
+    "LogMessage": "Azure",
+    "LogEntry": "Azure",
+    "short_message": "GELF",
     "Body": "OpenTelemetry",
     "body": "OpenTelemetry",
+}
+_BESIDE = {
+    "pod": ("PodName", KEYS["pod"]),
+    "namespace": ("PodNamespace", KEYS["namespace"]),
+    "node": ("Computer", KEYS["node"]),
 }
 _OWN_COLUMNS = 6
 """An object with keys for as many columns is an access log itself, whatever else stands in it."""
@@ -73,7 +97,10 @@ def opened(found: Mapping[str, Any]) -> list[bytes]:
     """
     if sum(column is not None for _, column in DEFAULT.shape(found).columns) >= _OWN_COLUMNS:
         return _merged(found) if isinstance(found.get("kubernetes"), dict) else []
-    return [_written(value, where) for value, where in _inner(found)]
+    try:
+        return [_written(value, where) for value, where in _inner(found)]
+    except TypeError:  # orjson reads objects that are nested deeper than those it writes
+        return []
 
 
 def _merged(found: Mapping[str, Any]) -> list[bytes]:
@@ -100,7 +127,7 @@ def _inner(found: Mapping[str, Any]) -> Iterator[tuple[Any, Origin]]:
         yield from _loki_streams(data["result"])
         return
     where = _where(found)
-    for key in _LIST_KEYS:
+    for key in LIST_KEYS:
         if isinstance(events := found.get(key), list):
             yield from ((event, where) for event in events if isinstance(event, dict))
             return
@@ -111,10 +138,10 @@ def _inner(found: Mapping[str, Any]) -> Iterator[tuple[Any, Origin]]:
 
 def _payload(found: Mapping[str, Any], *, is_sure: bool) -> Any:
     """Return what was logged; a string under a common key counts only if it reads as a record or all else `is_sure`."""
-    for key in _OBJECT_KEYS:
+    for key in OBJECT_KEYS:
         if isinstance(value := found.get(key), dict) and (key != "log" or not _is_file_note(value)):
             return value
-    for key in _TEXT_KEYS:
+    for key in TEXT_KEYS:
         if isinstance(value := found.get(key), str) and (is_sure or looks_like_a_record(value)):
             return value
     return None
@@ -129,18 +156,18 @@ def _is_file_note(value: Mapping[str, Any]) -> bool:
 
 
 def _where(found: Mapping[str, Any]) -> Origin:
-    places = [found.get("kubernetes"), *(found.get(key) for key in _SIDE_KEYS), {"labels": _outer(found)}]
+    places = [found.get("kubernetes"), *(found.get(key) for key in _SIDE_KEYS), _outer(found)]
     known = NOWHERE
     for place in places:
-        if isinstance(place, dict):
+        if isinstance(place, dict) and place:
             inner = place.get("labels")
             known = known.or_else(_told_by(place)).or_else(_told_by(inner) if isinstance(inner, dict) else NOWHERE)
-    return known.or_else(_by_path(found))
+    return known if known.pod else known.or_else(_by_path(found))
 
 
 def _outer(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a wrapper around this one knew."""
-    return {name: found[key] for name, key in KEYS.items() if key in found}
+    """Return what stands beside the line itself: Azure's columns, and what a wrapper around this one knew."""
+    return {name: found[key] for name, keys in _BESIDE.items() for key in keys if key in found}
 
 
 def _told_by(labels: Mapping[str, Any]) -> Origin:

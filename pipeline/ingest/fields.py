@@ -94,8 +94,12 @@ _COLUMN_OF = {plain(key): column for column, keys in SPELLINGS.items() for key i
 
 _MOST_SHAPES = 4096
 
-WRAPPER_KEYS = frozenset({"kubernetes", "log", "message", "jsonPayload", "textPayload", "resourceLogs"})
-"""Keys that make an object worth a look inside before it is read as a line itself (`envelopes.py`)."""
+_WRAPPER_KEYS = """
+kubernetes log message MESSAGE msg line body Body event @message _raw textPayload jsonPayload log_processed _source
+result fields logEvents events resourceLogs data LogMessage LogEntry short_message full_message
+"""
+WRAPPER_KEYS = frozenset(_WRAPPER_KEYS.split())
+"""Keys that make an object worth a look inside before it is read as a line itself: all those of `envelopes.py`."""
 
 
 @dataclass(frozen=True)

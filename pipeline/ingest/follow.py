@@ -13,19 +13,22 @@ import contextlib
 import io
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
-from pipeline.errors import InputError, UsageError
+from pipeline.errors import InputError, LakeError, UsageError
 from pipeline.ingest import blocks
 from pipeline.ingest.fields import FieldMap
 from pipeline.ingest.load import Ingest, Summary, writing
+from pipeline.ingest.merge import merge_small
 from pipeline.ingest.pipe import Pipe
 from pipeline.ingest.shapes import LINE_LIMIT, Source
 from pipeline.ingest.sources import expand
+from pipeline.lake.layout import Lake
 
 LOOK_SECONDS = 1.0
 """How often files are looked at."""
@@ -33,8 +36,8 @@ LOOK_SECONDS = 1.0
 GONE_SECONDS = 60.0
 """How long a file is held open after its path has come to lead elsewhere and nothing was added."""
 
-HELD_FILES = 512
-"""Files held open at most; of the others only what their paths lead to is read."""
+MERGE_SECONDS = 60.0
+"""How often it is seen whether there are small batches to merge."""
 
 _PIECE = 64 << 10
 
@@ -51,6 +54,7 @@ def follow(
     mapping: str | PathLike[str] | FieldMap | None = None,
     labels: Mapping[str, str] | None = None,
     stdin: BinaryIO | None = None,
+    memory: int | None = None,
 ) -> Summary:
     """Ingest what there is and what is added, a batch every `every` seconds, until `has_to_stop` or stdin's end.
 
@@ -62,14 +66,15 @@ def follow(
     if any(is_pipe) and len(sources) > 1:
         raise UsageError("--follow takes `-` or files, not both. Run it twice, with a lake for each")
     timer = _Timer(every)
-    with writing(sources, lake_root, mapping=mapping, labels=labels, is_due=timer.is_due) as ingest:
-        told = _Told(ingest, tell)
+    with writing(sources, lake_root, mapping=mapping, labels=labels, memory=memory, is_due=timer.is_due) as ingest:
+        told, merger = _Told(ingest, tell), _Merger(ingest.gathering.lake)
         if any(is_pipe):
             for _ in ingest.read(sources[0], Pipe(stdin or _stdin(), every, has_to_stop)):
                 told.news()
+                merger.now_and_then()
             told.read.add(sources[0].name)
         else:
-            _Following(ingest, paths, told, every).run(timer, has_to_stop)
+            _Following(ingest, paths, told, every).run(timer, merger, has_to_stop)
     told.news()
     return told.summary(expand(paths, told.refusal).skipped)
 
@@ -91,6 +96,21 @@ class _Timer:
             return False
         self.last = time.monotonic()
         return True
+
+
+@dataclass
+class _Merger:
+    """Merges small batches now and then."""
+
+    lake: Lake
+    last: float = field(default_factory=time.monotonic)
+
+    def now_and_then(self) -> None:
+        """Merge if some time has passed; a disk that refuses is met again by the next commit, which says so."""
+        if time.monotonic() - self.last >= MERGE_SECONDS:
+            self.last = time.monotonic()
+            with contextlib.suppress(LakeError):
+                merge_small(self.lake, datetime.now(UTC))
 
 
 @dataclass
@@ -165,13 +185,14 @@ class _Following:
         self._ingest, self._paths, self._told, self._every = ingest, paths, told, every
         self._held: dict[tuple[int, int], _Held] = {}
 
-    def run(self, timer: _Timer, has_to_stop: Callable[[], bool]) -> None:
+    def run(self, timer: _Timer, merger: _Merger, has_to_stop: Callable[[], bool]) -> None:
         try:
             while not has_to_stop():
                 self._pass(is_last=False)
                 if timer.is_due():
                     self._ingest.gathering.commit()
                     self._ingest.gathering.settle()
+                    merger.now_and_then()
                 self._rest(has_to_stop)
             self._pass(is_last=True)
         finally:

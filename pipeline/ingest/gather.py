@@ -122,7 +122,8 @@ class Gathering:
                 self._torn.append((number, writer.Rejected(part.source, (reject,))))
         times = (_text(part.first_started_at), _text(part.last_started_at))
         load_id = f"{self._name}-{number:05d}"
-        load = Load(load_id, part.source, part.mark, part.counts, *times, part.problem, torn, part.takes_back, part.continues)
+        before = (part.takes_back, part.continues)
+        load = Load(load_id, part.source, part.mark, part.counts, *times, part.problem, torn, *before)
         self._loads.append(load)
         return load
 

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, BinaryIO
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import InputError
-from pipeline.ingest import blocks, copies, direction, normalise, odd, resume, wrappers
+from pipeline.errors import InputError, LakeError
+from pipeline.ingest import blocks, copies, direction, merge, normalise, odd, resume, wrappers
 from pipeline.ingest.clock import Clock
 from pipeline.ingest.fields import DEFAULT, FieldMap, read_mapping
 from pipeline.ingest.gather import Gathering, Part, Rows
+from pipeline.ingest.limits import Limits, within
 from pipeline.ingest.pipe import Pipe
-from pipeline.ingest.shapes import LINE_LIMIT, RAW_LIMIT, Block, Context, Parsed, Records, Reject, Source
+from pipeline.ingest.shapes import LINE_LIMIT, RAW_LIMIT, Block, Context, Odd, Parsed, Records, Reject, Source
 from pipeline.ingest.sources import expand, total_bytes
 from pipeline.lake.layout import Lake, create_lake
 from pipeline.lake.ledger import (
@@ -80,16 +81,17 @@ def load(
     labels: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     stdin: BinaryIO | None = None,
+    memory: int | None = None,
 ) -> Summary:
     """Ingest files, folders, globs and `-` into the lake, which is made where there is none.
 
     `mapping` is a TOML file (see `fields.read_mapping`); `labels` fill `pod`, `namespace` and `node` where a line does
-    not know them, and go to `extra` otherwise. Text that the lake holds already is not read again. Raises `InputError`
-    and `UsageError` before anything is written, `LockedError` where another ingest holds the lake, `LakeError` where
-    the disk refuses; batches that were committed before stay.
+    not know them, and go to `extra` otherwise. `memory` is how many bytes to stay below (see `limits`). Text that the
+    lake holds already is not read again. Raises `InputError` and `UsageError` before anything is written, `LockedError`
+    where another ingest holds the lake, `LakeError` where the disk refuses; batches that were committed before stay.
     """
     expansion = expand(paths)
-    with writing(expansion.sources, lake_root, mapping=mapping, labels=labels) as ingest:
+    with writing(expansion.sources, lake_root, mapping=mapping, labels=labels, memory=memory) as ingest:
         done, total = 0, total_bytes(expansion.sources)
         for source in expansion.sources:
             for position in ingest.read(source, stdin):
@@ -108,6 +110,7 @@ def writing(
     *,
     mapping: str | PathLike[str] | FieldMap | None = None,
     labels: Mapping[str, str] | None = None,
+    memory: int | None = None,
     is_due: Callable[[], bool] = lambda: False,
 ) -> Iterator["Ingest"]:
     """Hold the lake and give what reads sources into it; at the end everything is committed.
@@ -122,14 +125,18 @@ def writing(
     with write_lock(lake):
         ledger = read_ledger(lake)
         remove_leftovers(lake, ledger)
-        clock = Clock(datetime.now(UTC))
-        with contextlib.closing(_gathering(lake, labels or {}, clock, is_due)) as gathering:
+        clock, limits = Clock(datetime.now(UTC)), within(memory) if memory else None
+        with contextlib.closing(_gathering(lake, labels or {}, clock, limits, is_due)) as gathering:
             yield Ingest(gathering, Known(ledger), fields, labels or {}, clock)
             gathering.commit()
             gathering.settle()
+        with contextlib.suppress(LakeError):  # everything is in the lake, if in more files than need be
+            merge.merge_small(lake, datetime.now(UTC))
 
 
-def _gathering(lake: Lake, labels: Mapping[str, str], clock: Clock, is_due: Callable[[], bool]) -> Gathering:
+def _gathering(
+    lake: Lake, labels: Mapping[str, str], clock: Clock, limits: Limits | None, is_due: Callable[[], bool]
+) -> Gathering:
     others = {key: value for key, value in labels.items() if key not in ("pod", "namespace", "node")}
 
     def finish(rows: Rows) -> list[pa.Table]:
@@ -137,7 +144,7 @@ def _gathering(lake: Lake, labels: Mapping[str, str], clock: Clock, is_due: Call
         tables += [pa.concat_tables(rows.parsed)] if rows.parsed else []
         return [clock.watch(direction.decide(normalise.rows(table, rows.contexts, others))) for table in tables]
 
-    return Gathering(lake, lambda: datetime.now(UTC), finish, is_due=is_due)
+    return Gathering(lake, lambda: datetime.now(UTC), finish, limits=limits, is_due=is_due)
 
 
 def _refuse_binary(source: Source) -> None:
@@ -170,7 +177,8 @@ class Ingest:
         self._begin_to_scan(self.bytes_read + (source.size or 0))
         try:
             with resume.begin(source, stdin, self.known.candidates, self.known.beyond, self._same) as start:
-                reading = _Reading(source.name, self.context(source), self.fields, start)
+                reading = _Reading(source.name, self._context(source), self.fields, start)
+                reading.block_bytes = self.gathering.limits.block_bytes if self.gathering.limits else None
                 for _ in reading.run(self.gathering):
                     self._begin_to_scan(self.bytes_read + reading.bytes_read)
                     yield start.position()
@@ -211,7 +219,7 @@ class Ingest:
         unknown = copies.first_unknown(lake, read_ledger(lake), load.source, direction.decide(rows), rejects, begin)
         return copies.bytes_before(block, unknown)
 
-    def context(self, source: Source) -> Context:
+    def _context(self, source: Source) -> Context:
         origin = wrappers.origin(source.name)
         return Context(
             source.name,
@@ -256,6 +264,7 @@ class _Reading:
 
     def __init__(self, source: str, context: Context, fields: FieldMap, start: resume.Start) -> None:
         self.total = Counts()
+        self.block_bytes: int | None = None
         self.problem: str | None = None
         self.first: datetime | None = None
         self.last: datetime | None = None
@@ -284,7 +293,7 @@ class _Reading:
         try:
             text = self._text()
             is_inside = self._start.after is not None and self._start.after.mark.is_cut
-            for block in blocks.blocks(text, self._offset, self._lines + 1, is_inside=is_inside):
+            for block in blocks.blocks(text, self._offset, self._lines + 1, is_inside=is_inside, size=self.block_bytes):
                 if block.size:  # a pipe with nothing at the moment gives an empty one
                     self._check(block)
                     self._block(block, gathering)
@@ -345,16 +354,21 @@ class _Reading:
         """Let the scanner take the lines that it can; returns the others as a block."""
         if not scanner.knows_keys:
             scanner.learn(block.data.split(b"\n", _SAMPLE)[:_SAMPLE])
-        place = gathering.place_of(self._context)
-        scan = scanner.scan(block.data, block.first_line, place, is_partial=False)
+        odd = self._scan(block.data, block.numbers, scanner, gathering)
+        lines = [block.data[start:end] for start, end, _ in odd]
+        if len(odd) * 10 > block.lines:
+            scanner.learn(lines[: _SAMPLE // 2] + lines[-_SAMPLE // 2 :])
+        picked = [block.numbers[place] for _, _, place in odd]
+        return Block(b"".join(lines), block.offset, block.first_line, picked=picked)
+
+    def _scan(self, data: bytes, numbers: Sequence[int], scanner: "Scanner", gathering: Gathering) -> Odd:
+        """Scan lines with these numbers; returns start, end and place of those that the scanner leaves."""
+        scan = scanner.scan(data, numbers, gathering.place_of(self._context))
         gathering.add_scanned(scan.rows)
         self._counts += Counts(lines=scan.rows, rows=scan.rows)
         if scan.rows:
             self._extend_times(_moment(scan.earliest_us), _moment(scan.latest_us))
-        odd = [block.data[start:end] for start, end, _ in scan.odd]
-        if len(odd) * 10 > block.lines:
-            scanner.learn(odd[: _SAMPLE // 2] + odd[-_SAMPLE // 2 :])
-        return Block(b"".join(odd), block.offset, block.first_line, picked=[number for _, _, number in scan.odd])
+        return scan.odd
 
     def _extend_times(self, first: datetime, last: datetime) -> None:
         self._times = [min([*self._times, first]), max([*self._times, last])]
@@ -365,10 +379,25 @@ class _Reading:
 
     def _records(self, records: Records, gathering: Gathering) -> None:
         whole = len(records.texts) - records.is_open
-        numbers = records.numbers[:whole]
-        self._keep(odd.parse(records.texts[:whole], numbers, self._fields), numbers, records.raws[:whole], gathering)
+        texts, numbers, raws = records.texts[:whole], records.numbers[:whole], records.raws[:whole]
+        if gathering.scanner and whole >= _SAMPLE:
+            left = self._peeled(texts, numbers, gathering.scanner, gathering)
+            texts, raws = [texts[place] for place in left], [raws[place] for place in left]
+            numbers = [numbers[place] for place in left]
+        self._keep(odd.parse(texts, numbers, self._fields), numbers, raws, gathering)
         if records.is_open:
             self._open(records, gathering)
+
+    def _peeled(
+        self, texts: Sequence[bytes], numbers: Sequence[int], scanner: "Scanner", gathering: Gathering
+    ) -> Sequence[int]:
+        """Let the scanner take records that are plain once their wrappers are off; returns the places of the others."""
+        data = b"\n".join([*texts, b""])
+        if data.count(b"\n") > len(texts):
+            return range(len(texts))  # a record stands on several lines
+        if scanner.learn(texts[:_SAMPLE]) or scanner.knows_keys:
+            return [place for _, _, place in self._scan(data, numbers, scanner, gathering)]
+        return range(len(texts))
 
     def _open(self, records: Records, gathering: Gathering) -> None:
         """Deal with a last line that may be half of one: a row counts, all else is torn and read again if it grows."""

@@ -98,28 +98,31 @@ class _Reading:
 
     def _record(self, text: bytes, *, is_cut: bool, level: int) -> None:
         found = _load(text, self.fields, is_cut=is_cut)
-        if isinstance(found, str):
-            found = [found]
-        if isinstance(found, list) and level < _LEVELS and found:
-            for item in found:
-                inner = item.encode("utf-8", "surrogatepass") if isinstance(item, str) else orjson.dumps(item)
-                self.read(inner, is_cut=False, level=level + 1)
-            return
-        if not isinstance(found, dict):
-            self.gathered.noise += 1
-            return
-        shape = self.fields.shape(found)
-        if not shape.is_access_log and level < _LEVELS and (records := envelopes.opened(found)):
+        shape = self.fields.shape(found) if isinstance(found, dict) else None
+        is_plain = shape is not None and shape.is_access_log
+        if not is_plain and level < _LEVELS and (records := _inner(found)):
             for record in records:
                 self.read(record, is_cut=False, level=level + 1)
             return
-        if not shape.may_be_access_log:
+        if shape is None or not shape.may_be_access_log:
             self.gathered.noise += 1
             return
         _refuse_twice(text, found)
         row = _row(found, self.fields)
         row["line_number"] = self.number
         self.gathered.rows.append(row)
+
+
+def _inner(found: Any) -> list[bytes]:
+    """Return the records that an envelope, a list or a string of JSON holds."""
+    if isinstance(found, dict):
+        return envelopes.opened(found)
+    if isinstance(found, str):
+        return [found.encode()]
+    try:
+        return [item.encode() if isinstance(item, str) else orjson.dumps(item) for item in found or ()]
+    except TypeError:  # orjson reads lists that are nested deeper than those it writes
+        return []
 
 
 def _load(text: bytes, fields: FieldMap, *, is_cut: bool) -> Any:
@@ -192,7 +195,10 @@ def _row(found: Mapping[str, Any], fields: FieldMap) -> dict[str, Any]:
             row[column] = _typed(key, column, value)
     if TIME not in row:
         raise _RejectError("has no start time: its value is absent")
-    row["extra"] = as_json(extra) if extra else None
+    try:
+        row["extra"] = as_json(extra) if extra else None
+    except TypeError:
+        raise _RejectError("holds objects that are nested too deeply") from None
     return row
 
 

@@ -34,10 +34,10 @@ KEYS = {"pod": "kubernetes_pod_name", "namespace": "kubernetes_namespace_name", 
 """The keys under which a record is told its origin; `fields.SPELLINGS` knows them."""
 
 _OWN = re.compile(
-    rb'"(?:kubernetes[._])?(?:(?P<pod>pod(?:[._-]?name)?|hostname)|'
-    rb'(?P<namespace>(?:pod_)?namespace(?:_name)?)|(?P<node>node(?:[._-]?name)?|kubernetes[._]host))"\s*:',
-    re.IGNORECASE,
+    rb'"(?:kubernetes[._])?(?:(?P<pod>pod(?:[._-]?[Nn]ame)?|hostname)|'
+    rb'(?P<namespace>(?:pod_)?namespace(?:_name)?)|(?P<node>node(?:[._-]?[Nn]ame)?|kubernetes[._]host))"\s*:'
 )
+_OWN_WORDS = (b'"pod', b'"kubernetes', b'"hostname', b'"namespace', b'"node')
 
 
 def told(text: bytes, origin: Origin) -> bytes:
@@ -47,7 +47,8 @@ def told(text: bytes, origin: Origin) -> bytes:
     """
     if origin == NOWHERE or not text.startswith(b"{") or not text.endswith(b"}") or len(text) < 3:
         return text
-    own = frozenset(str(found.lastgroup) for found in _OWN.finditer(text))
+    has_own = any(word in text for word in _OWN_WORDS)
+    own = frozenset(str(found.lastgroup) for found in _OWN.finditer(text)) if has_own else frozenset()
     ending = _ending(origin, own)
     return text[:-1] + ending if ending else text
 

@@ -29,7 +29,8 @@ PREFIXES = tuple(
         ("cf logs", rb"\s*" + _TIME + rb"[+-]\d{4} \[[^\]]+\]\s+(?:OUT|ERR) "),
         ("timestamps", _TIME + rb"(?:Z|[+-]\d\d:?\d\d)? "),
         ("aws logs tail", _TIME + rb"(?:Z|[+-]\d\d:?\d\d)? [^\s{\"]+ "),
-        ("docker compose", rb"(?P<pod>[A-Za-z0-9][\w.-]*)\s*\| "),
+        ("docker compose", rb"(?P<pod>[A-Za-z0-9][\w.-]*)(?:@(?P<node>[^\s|]+))?\s*\| "),
+        ("Fluentd", _TIME + rb"(?:Z| ?[+-]\d\d:?\d\d)(?:\t[^\s{]+\t| [^\s{]+: )"),
         ("syslog", rb"(?:<\d{1,3}>)?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d (?P<node>\S+) [^\s:{]+: "),
         (
             "syslog",

@@ -17,10 +17,10 @@ from typing import BinaryIO
 
 from pipeline.errors import InputError
 from pipeline.ingest import copies
-from pipeline.ingest.blocks import Broken, Text, open_text, read_fully
+from pipeline.ingest.blocks import Broken, Text, open_text, push_back, read_fully
 from pipeline.ingest.pipe import Pipe
 from pipeline.ingest.shapes import Source
-from pipeline.lake.ledger import HEAD_BYTES, Load, digest
+from pipeline.lake.ledger import HEAD_BYTES, STARTS, Load, digest
 
 _SPOOL_BYTES = 64 << 20
 
@@ -51,10 +51,9 @@ class _Replay(io.RawIOBase):
         return True
 
     def read(self, size: int = -1, /) -> bytes | None:
-        if got := self._spool.read(size):
-            return got
-        got = self._raw.read(size)
-        if got is None:  # a pipe that has nothing at the moment
+        if kept := self._spool.read(size):
+            return kept
+        if (got := self._raw.read(size)) is None:  # a pipe that has nothing at the moment
             return None
         self._taken += len(got)
         if not self._is_settled:
@@ -97,7 +96,7 @@ def begin(
     with contextlib.ExitStack() as stack:
         reopen, settle, position = _opener(source, stdin, stack)
         head = read_fully(reopen(), HEAD_BYTES)
-        text, tail, fit = _furthest_mark(reopen, candidates(head))
+        text, tail, fit = _furthest_mark(reopen, [load for load in candidates(head) if _tells(load, source)])
         if further := beyond(head, fit.mark.offset if fit else 0):
             place = copies.further(reopen, fit, further, same)
             text, tail, fit = place or _furthest_mark(reopen, [fit] if fit else [])
@@ -105,13 +104,33 @@ def begin(
         yield Start(text, head, tail, fit, position)
 
 
+def _tells(load: Load, source: Source) -> bool:
+    """Say whether a load may be told by its content.
+
+    Half a first line is much like any other's: it belongs to the file of its name, as long as that begins with it.
+    """
+    torn = load.torn
+    if torn is None or load.mark.offset + torn.counts.bytes >= STARTS[0] or load.source == source.name:
+        return True
+    try:
+        with Path(load.source).open("rb") as file:
+            return digest(file.read(load.mark.offset + torn.counts.bytes)[load.mark.offset :]) != torn.digest
+    except OSError:
+        return True
+
+
 def _furthest_mark(reopen: Callable[[], Text], candidates: list[Load]) -> tuple[Text, bytes, Load | None]:
     """Return the text at the furthest mark that fits, what stands before it, and the mark's load."""
     for load in candidates:
         text = reopen()
         tail = _tail_before(text, load)
-        if tail is not None:
+        if tail is None:
+            continue
+        if load.torn is None:
             return text, tail, load
+        begun = read_fully(text, load.torn.counts.bytes)
+        if digest(begun) == load.torn.digest:  # else the text goes on otherwise: it is another one
+            return push_back(begun, text), tail, load
     return reopen(), b"", None
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from pipeline.ingest import kernel
 from pipeline.ingest.fields import CODE, FLAGS, PARSED, TEXTS, TIME, WHOLE_NUMBERS, FieldMap
+from pipeline.ingest.shapes import Odd
 from pipeline.lake.schema import ACCESS_LOGS, TIMESTAMP
 
 CHUNK_ROWS = 1 << 16
@@ -34,16 +35,16 @@ NUMBERS = (TIME, *WHOLE_NUMBERS)
 
 @dataclass(frozen=True)
 class Scan:
-    """What a scan made of a block: how many rows, when they started (µs), and the lines that are not plain.
+    """What a scan made of lines: how many rows, when they started, and the lines that are not plain.
 
-    `odd` holds start, end and line number of each, and `is_partial` whether one of them began a record of CRI pieces.
+    `is_partial` says that one of them began a record of CRI pieces, and so may not be the last of its record.
     """
 
-    rows: int
-    earliest_us: int
-    latest_us: int
-    odd: list[tuple[int, int, int]]
-    is_partial: bool
+    rows: int = 0
+    earliest_us: int = 2**62
+    latest_us: int = -1
+    odd: Odd = ()
+    is_partial: bool = False
 
 
 @dataclass(frozen=True)
@@ -182,32 +183,40 @@ class Scanner:
             np.zeros(columns + 1, np.int64),
         )
 
-    def scan(self, data: bytes, first_line: int, context: int, *, is_partial: bool) -> Scan:
-        """Scan a block's lines; `context` is stored with each row, `is_partial` says that a CRI record has begun."""
+    def scan(self, data: bytes, numbers: Sequence[int], context: int) -> Scan:
+        """Scan whole lines with these numbers; `context` is stored with each row."""
         # the kernel reads a little beyond a line, so the last lines are scanned from a copy with room behind it
         cut = data.rfind(b"\n", 0, max(0, len(data) - kernel.SLACK)) + 1
-        scan = Scan(0, 2**62, -1, [], is_partial)
-        line = first_line
+        number_of = np.asarray(numbers, np.int64)
+        scan, line = Scan(), 0
         for part, at, end in ((data, 0, cut), (data[cut:] + bytes(kernel.SLACK), cut, len(data) - cut)):
             if end:
-                line, scan = self._scan(np.frombuffer(part, np.uint8), end, at, line, context, scan)
+                line, scan = self._scan(np.frombuffer(part, np.uint8)[:end], at, line, number_of, context, scan)
         return scan
 
     def _scan(
-        self, block: npt.NDArray[np.uint8], size: int, offset: int, line: int, context: int, before: Scan
+        self,
+        block: npt.NDArray[np.uint8],
+        offset: int,
+        line: int,
+        number_of: npt.NDArray[np.int64],
+        context: int,
+        before: Scan,
     ) -> tuple[int, Scan]:
-        """Scan `size` bytes that stand at `offset`; returns the next line's number, and what was found so far."""
-        rows, earliest, latest, odd, is_partial = before.rows, before.earliest_us, before.latest_us, before.odd, False
+        """Scan a part that stands at `offset`; returns the next line, and what was found so far."""
+        rows, earliest, latest, odd = before.rows, before.earliest_us, before.latest_us, [*before.odd]
         start = place = block.ctypes.data
         is_partial, why = before.is_partial, kernel.FULL
         while why != kernel.DONE:
             held = self._row
             why, place, self._row, line, odd_count, first, last, is_partial = kernel.scan(
-                start, place, start + size, self._layout, self._distinct, self._rows, held,
+                start, place, start + len(block), self._layout, self._distinct, self._rows, held,
                 self._extra_slot, self._extras, self._odd, line, context, is_partial,
             )  # fmt: skip
-            rows, earliest, latest = rows + self._row - held, min(earliest, first), max(latest, last)
-            odd = odd + [(a + offset, b + offset, number) for a, b, number in self._odd[:odd_count].tolist()]
+            fresh = self._rows.line_number[held : self._row]
+            fresh[:] = number_of[fresh]
+            rows, earliest, latest = rows + len(fresh), min(earliest, first), max(latest, last)
+            odd += [(a + offset, b + offset, line_) for a, b, line_ in self._odd[:odd_count].tolist()]
             if why == kernel.DISTINCT_FULL:
                 self._close_dictionaries()
             elif why == kernel.FULL and odd_count < _ODD_LINES:

@@ -24,6 +24,10 @@ ENDING_BYTES = 64 << 10
 """Bytes kept of the end of a line over the limit, by which the ledger knows the place again."""
 
 
+Odd = Sequence[tuple[int, int, int]]
+"""Lines that the scanner leaves: where each begins and ends in what was scanned, and which line it is, from 0."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Something to read: a file, or standard input where `path` is None."""

@@ -57,8 +57,8 @@ Pending = Mapping[bytes, Partial]
 
 NOTHING: Pending = {}
 
-Note = Callable[[str, int], None]
-"""Told the name of each layer peeled, and the line's number (for `inspect.py`)."""
+Note = Callable[[str], None]
+"""Told the name of each layer peeled (for `inspect.py`)."""
 
 
 def peel(block: Block, pending: Pending = NOTHING, note: Note | None = None) -> tuple[Records, Pending]:
@@ -135,7 +135,7 @@ class _Peeling:
             if text.startswith(b"{"):
                 break
             if cri := _CRI.match(text):
-                self._say("CRI", number)
+                self._say("CRI")
                 stream = cri[1] + stream
                 text, is_whole = text[cri.end() :].removesuffix(b"\r"), cri[2] == b"F"
                 if stream in self.pending or not is_whole:
@@ -147,12 +147,12 @@ class _Peeling:
             name, text, known = stripped
             stream += text and line[: len(line) - len(text)][:_HEAD] if name not in _TIMED else b""
             where = known.or_else(where)
-            self._say(name, number)
+            self._say(name)
         self._record(text, number, line, where)
 
-    def _say(self, name: str, number: int) -> None:
+    def _say(self, name: str) -> None:
         if self.note:
-            self.note(name, number)
+            self.note(name)
 
     # ---------- records in pieces
 
@@ -173,7 +173,7 @@ class _Peeling:
         is_next = number == begun.number + count and count < _PRETTY_LINES and begun.size + len(line) <= RAW_LIMIT
         joined = _joined(begun, Partial(number, (text,), (line,)))
         if is_next and text in (b"}", b"},") and line.startswith(indent + b"}"):
-            self._say("one record over several lines", begun.number)
+            self._say("one record over several lines")
             self._record(_compact(joined).removesuffix(b","), begun.number, b"\n".join(joined.raws), NOWHERE)
             return True
         is_deeper = line.startswith((indent + b" ", indent + b"\t")) and text != b""
@@ -188,7 +188,7 @@ class _Peeling:
         found = _object(text)
         if not found or not found.keys() <= envelopes.DOCKER_KEYS:
             return False
-        self._say("Docker json-file", number)
+        self._say("Docker json-file")
         log, stream = str(found["log"]).encode(), b"docker " + str(found.get("stream")).encode()
         whole = log.endswith(b"\n") or _ends_alone(log, is_begun=stream in self.pending)
         if (_object(log) or textlines.read(log)) and (begun := self.pending.pop(stream, None)):
@@ -205,9 +205,10 @@ class _Peeling:
         if not self.is_open:
             if text.startswith(b"{"):
                 found = _object(text) if self._looks_inside() else {}
-                if inner := envelopes.opened(found):
+                if found and (inner := envelopes.opened(found)):
                     self._opens = True
-                    self._say(envelopes.kind(found), number)
+                    if self.note:
+                        self.note(envelopes.kind(found))
                     for record in inner:
                         self.add(told(record, where), number, line)
                     return

@@ -34,18 +34,23 @@ class Rejected:
 
 
 def write_rows(lake: Lake, batch: str, tables: Sequence[pa.Table]) -> tuple[str, ...]:
-    """Write rows to one file an hour; returns the files' names relative to the lake. Each table is sorted by time.
+    """Write rows to one file an hour; returns the files' names relative to the lake.
 
     Raises `LakeError` where the disk refuses; what was written so far is removed.
     """
     if not tables:
         return ()
     rows = pa.concat_tables(tables)
-    if len(tables) > 1:
+    if len(tables) > 1 or not _is_sorted(rows):
         rows = rows.unify_dictionaries().combine_chunks()
         rows = rows.take(pc.sort_indices(rows, [("started_at", "ascending"), ("line_number", "ascending")]))
     files = [(access_logs_file(hour, batch), part) for hour, part in _by_hour(rows)]
     return _write_all(lake, files)
+
+
+def _is_sorted(rows: pa.Table) -> bool:
+    started = rows["started_at"].cast(pa.int64()).to_numpy()
+    return bool((started[1:] >= started[:-1]).all())
 
 
 def _by_hour(rows: pa.Table) -> Iterable[tuple[datetime, pa.Table]]:
@@ -65,7 +70,14 @@ def write_rejects(lake: Lake, batch: str, at: datetime, rejected: Iterable[Rejec
     ]
     if not rows:
         return ()
-    return _write_all(lake, [(quarantine_file(at, batch), pa.Table.from_pylist(rows, schema=QUARANTINE))])
+    return write_quarantine(lake, batch, at, [pa.Table.from_pylist(rows, schema=QUARANTINE)])
+
+
+def write_quarantine(lake: Lake, batch: str, at: datetime, tables: Sequence[pa.Table]) -> tuple[str, ...]:
+    """Write tables of rejects to one file; none where there are none. Raises as `write_rows`."""
+    if not tables:
+        return ()
+    return _write_all(lake, [(quarantine_file(at, batch), pa.concat_tables(tables).unify_dictionaries())])
 
 
 def _write_all(lake: Lake, files: Iterable[tuple[str, pa.Table]]) -> tuple[str, ...]:

@@ -200,8 +200,8 @@ class Known:
             if size <= len(head):
                 found += self._by_head.get((size, digest(head[:size])), [])
             size //= 2
-        return sorted(found, key=lambda load: (load.mark.offset, load.load_id), reverse=True)
-
+        # of two at one place the one with a torn line first: it is the more particular one
+        return sorted(found, key=lambda load: (load.mark.offset, load.torn is not None, load.load_id), reverse=True)
 
     def beyond(self, head: bytes, offset: int) -> list[Load]:
         """Return the loads of sources that begin like `head` and were read further than `offset`, the nearest first."""

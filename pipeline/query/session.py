@@ -124,6 +124,11 @@ class Session:
             yield
         except duckdb.Error as error:
             raise QueryError(str(error)) from error
+        except RuntimeError as error:
+            # how DuckDB tells that Ctrl-C ended its query
+            if str(error) == "Query interrupted":
+                raise KeyboardInterrupt from error
+            raise
 
     def _build(self, sql: str) -> None:
         """Make tables of the models that a query names, and of what they build on."""
