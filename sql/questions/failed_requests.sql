@@ -14,7 +14,7 @@ grouped as (
         count(*) over () as found,
         row_number() over (
             partition by failed.cause, failed.culprit_service
-            order by is_complete desc, hops desc, duration_ms desc, trace_id
+            order by is_complete desc, hops desc, duration_ms desc, started_at, trace_id
         ) as place,
     from failed
     left join causes using (cause)
@@ -24,7 +24,7 @@ examples as (
     select * exclude (place)
     from grouped
     where place = 1
-    order by alike desc, trace_id
+    order by alike desc, started_at, trace_id
     limit $limit
 )
 

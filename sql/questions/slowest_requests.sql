@@ -13,7 +13,7 @@ ranked as (
         count(*) over () as found,
     from answered
     left join causes using (cause)
-    order by duration_ms desc, trace_id
+    order by duration_ms desc, started_at, trace_id
     limit $limit
 )
 
