@@ -15,18 +15,34 @@ from tests.conftest import SAMPLES
 GOOD = (SAMPLES / "app_down.jsonl").read_text().splitlines()[0]
 
 
+# a shell without job control starts its background jobs deaf to Ctrl-C, and so the tests and their children
+PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from pipeline.cli import cli
+cli()
+"""
+
+
 def command(*arguments: object, **more: object) -> subprocess.Popen:
     """Start the command as a process of its own, without a terminal."""
     return subprocess.Popen(
-        [sys.executable, "-c", "from pipeline.cli import cli; cli()", *map(str, arguments)],
+        [sys.executable, "-c", PROGRAM, *map(str, arguments)],
         stdin=more.pop("stdin", subprocess.DEVNULL),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # a shell without job control starts its background jobs deaf to Ctrl-C, and so the tests and their children
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **more,
     )
+
+
+def said_at_its_end(running: subprocess.Popen) -> str:
+    """Return what a process said on stderr; one that does not end is killed, and fails the test."""
+    try:
+        return running.communicate(timeout=30)[1]
+    except subprocess.TimeoutExpired:
+        running.kill()
+        raise
 
 
 # ---------- help
@@ -355,7 +371,7 @@ def test_a_long_query_can_be_interrupted(empty_lake):
     with command("sql", endless, "--lake", empty_lake) as running:
         time.sleep(2)
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=30)
+        said = said_at_its_end(running)
 
     assert running.returncode == 130
     assert "Traceback" not in said
@@ -371,7 +387,7 @@ def test_an_interrupt_exits_with_130_and_leaves_a_lake(tmp_path):
             time.sleep(0.05)
         time.sleep(0.3)
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=30)
+        said = said_at_its_end(running)
 
     assert running.returncode == 130
     assert "Traceback" not in said

