@@ -26,7 +26,7 @@ check: .venv/installed ## all that CI does
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(MAKE) test
 
 bench: .venv/installed
 	$(BIN)/python -m bench.ingest
