@@ -39,10 +39,10 @@ def test_a_size_may_be_written_in_many_ways(text: str, size: int) -> None:
     assert parse_memory(text) == size
 
 
-@pytest.mark.parametrize("text", ["much", "12XB", "", "-5GB", "399MB", "0"])
+@pytest.mark.parametrize("text", ["much", "12XB", "", "-5GB", "511MB", "0"])
 def test_what_is_no_size_or_too_little_is_refused(text: str) -> None:
     """The message says how to write it, or how much it takes."""
-    with pytest.raises(UsageError, match=r"512MB|400 MB or more"):
+    with pytest.raises(UsageError, match=r"512MB|512 MB or more"):
         parse_memory(text)
 
 

@@ -199,7 +199,7 @@ def test_a_clock_that_is_wrong_is_a_warning(meshlog: Command, lake: Lake, logs: 
     ("flags", "message"),
     [
         (["--memory", "12XB"], "--memory 12XB: is no size. Write it like --memory 512MB"),
-        (["--memory", "64MB"], "--memory 64MB: is too little; an ingest needs 400 MB or more"),
+        (["--memory", "64MB"], "--memory 64MB: is too little; an ingest needs 512 MB or more"),
         (["--follow", "--every", "0"], "0.0 is not in the range"),
         (["--follow", "-"], "--follow takes `-` or files, not both"),
     ],
