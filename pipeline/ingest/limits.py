@@ -1,7 +1,7 @@
 """How much an ingest holds at once, so that it stays below a given amount of memory.
 
-Measured on lines of about 800 bytes: the libraries and the scanner's tables take 340 to 460 MB whatever the input; a row
-of the two batches in flight (one that fills, one that is written) takes about 1 KB of what is left.
+Measured on lines of about 800 bytes: the libraries and the scanner's tables take 340 to 460 MB whatever the input; a
+row of the two batches in flight (one that fills, one that is written) takes about 1 KB of what is left.
 """
 
 import re
@@ -34,7 +34,7 @@ def within(memory: int) -> Limits:
     left = max(memory - BASE_BYTES, 8 << 20)
     return Limits(
         block_bytes=min(4 << 20, left // 16),
-        batch_rows=min(1 << 18, left // ROW_BYTES),
+        batch_rows=min(1 << 17, left // ROW_BYTES),
         batch_bytes=min(96 << 20, left // 3),
     )
 
