@@ -7,12 +7,13 @@ write, attach or install are refused.
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -22,6 +23,8 @@ from pipeline.lake import layout
 from pipeline.lake.ledger import read_ledger
 from pipeline.lake.schema import ACCESS_LOGS, QUARANTINE
 from pipeline.query.models import INTERNAL, Model, in_order, load_comments, load_models, named_in, seeds
+
+Result = TypeVar("Result")
 
 MARGIN = timedelta(minutes=5)
 """How far around the window lines are read, so that calls at its edges find their other side."""
@@ -68,7 +71,7 @@ class Session:
     def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Run one query and return its whole result. Raises `QueryError`."""
         with self._reading(sql):
-            return self._run(sql, parameters).to_arrow_table()
+            return self._interruptibly(lambda: self._run(sql, parameters).to_arrow_table())
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run one query and return its rows. Raises `QueryError`."""
@@ -78,16 +81,20 @@ class Session:
     def texts(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Texts:
         """Run one query and return every value as DuckDB prints it. Raises `QueryError`."""
         with self._reading(sql):
-            relation = self._run(sql, parameters)
-            columns = list(relation.columns)
-            numbers = [_NUMBER.fullmatch(str(kind)) is not None for kind in relation.dtypes]
-            return Texts(columns, numbers, relation.project("columns(*)::varchar").fetchall())
+            return self._interruptibly(lambda: self._texts(sql, parameters))
+
+    def _texts(self, sql: str, parameters: Mapping[str, Any] | None) -> Texts:
+        relation = self._run(sql, parameters)
+        columns = list(relation.columns)
+        numbers = [_NUMBER.fullmatch(str(kind)) is not None for kind in relation.dtypes]
+        return Texts(columns, numbers, relation.project("columns(*)::varchar").fetchall())
 
     def copy(self, sql: str, path: Path, options: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Write one query's result to `path`; `options` are those of DuckDB's COPY. Raises `QueryError`."""
         target = str(path).replace("'", "''")
+        copying = f"copy (\n{sql.rstrip().rstrip(';')}\n) to '{target}' ({options})"
         with self._reading(sql):
-            self.connection.execute(f"copy (\n{sql.rstrip().rstrip(';')}\n) to '{target}' ({options})", parameters)
+            self._interruptibly(lambda: self.connection.execute(copying, parameters))
 
     def columns(self, table: str) -> list[tuple[str, str, str]]:
         """Return name, type and meaning of each column of a table."""
@@ -120,15 +127,20 @@ class Session:
         """Let one reading statement run on built models, and turn DuckDB's errors into ours."""
         try:
             _refuse_writing(self.connection, sql)
-            self._build(sql)
+            self._interruptibly(lambda: self._build(sql))
             yield
         except duckdb.Error as error:
             raise QueryError(str(error)) from error
-        except RuntimeError as error:
-            # how DuckDB tells that Ctrl-C ended its query
-            if str(error) == "Query interrupted":
-                raise KeyboardInterrupt from error
-            raise
+
+    def _interruptibly(self, work: Callable[[], Result]) -> Result:
+        """Do DuckDB's work in a thread, so that Ctrl-C ends it: in the main thread a long task would not look."""
+        with ThreadPoolExecutor(1) as pool:
+            working = pool.submit(work)
+            try:
+                return working.result()
+            except KeyboardInterrupt:
+                self.connection.interrupt()
+                raise
 
     def _build(self, sql: str) -> None:
         """Make tables of the models that a query names, and of what they build on."""
