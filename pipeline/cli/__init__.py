@@ -58,7 +58,7 @@ class Meshlog(click.Group):
       meshlog sql "from error_rates"             any question, in SQL
 
     \b
-    Exit codes: 0 done, 1 failed, 2 usage, 3 a check failed, 4 more lines rejected than allowed,
+    Exit codes: 0 done, 1 failed, 2 usage, 4 more lines rejected than allowed,
     5 no data in the window, 130 interrupted.
     """,
 )
