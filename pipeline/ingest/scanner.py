@@ -55,20 +55,18 @@ class Scanned:
     texts: tuple[pa.Array, ...]
 
     def table(self) -> pa.Table:
-        """Return the rows by time, `PARSED` with coded columns as dictionaries, and `context` beside them."""
-        order = np.argsort(self._joined("numbers", 0), kind="stable")
+        """Return the rows as they were read, `PARSED` with coded columns as dictionaries, and `context` beside them."""
         columns: dict[str, pa.Array] = {}
         for slot, name in enumerate(NUMBERS):
             has = self._joined("has_number", slot)
-            values = self._joined("numbers", slot)[order]
             kind = TIMESTAMP if name == TIME else pa.int64()
-            columns[name] = pa.array(values, kind, mask=None if has.all() else has[order] == 0)
+            columns[name] = pa.array(self._joined("numbers", slot), kind, mask=None if has.all() else has == 0)
         for slot, (name, texts) in enumerate(zip(CODED_TEXTS, self.texts, strict=True)):
-            columns[name] = _coded(self._joined("codes", slot), texts, order)
+            columns[name] = _coded(self._joined("codes", slot), texts)
         for slot, name in enumerate(PLAIN_TEXTS):
-            columns[name] = _gathered(self.chunks, slot, pa.array(order))
-        columns["line_number"] = pa.array(self._joined("line_number")[order])
-        columns["context"] = pa.array(self._joined("context")[order])
+            columns[name] = _plain(self.chunks, slot)
+        columns["line_number"] = pa.array(self._joined("line_number"))
+        columns["context"] = pa.array(self._joined("context"))
         return pa.table({name: columns[name] for name in (*PARSED.names, "context")})
 
     def _joined(self, name: str, slot: int | None = None) -> npt.NDArray[Any]:
@@ -76,25 +74,21 @@ class Scanned:
         return np.concatenate([part[:count] for part, (_, count) in zip(parts, self.chunks, strict=True)])
 
 
-def _coded(codes: npt.NDArray[Any], texts: pa.Array, order: npt.NDArray[Any]) -> pa.DictionaryArray:
+def _coded(codes: npt.NDArray[Any], texts: pa.Array) -> pa.DictionaryArray:
     if not len(texts):
         return pa.DictionaryArray.from_arrays(pa.nulls(len(codes), pa.int32()), texts)
-    codes = codes[order]
     is_null = codes < 0
     return pa.DictionaryArray.from_arrays(pa.array(codes, mask=is_null if is_null.any() else None), texts)
 
 
-def _gathered(chunks: Sequence[tuple[kernel.Rows, int]], slot: int, order: pa.Array) -> pa.Array:
-    """Copy a plain column's texts together in the order given."""
-    if not any(arrays.has_text[slot, :count].any() for arrays, count in chunks):
-        return pa.nulls(len(order), pa.string())
+def _plain(chunks: Sequence[tuple[kernel.Rows, int]], slot: int) -> pa.ChunkedArray:
     texts = []
     for arrays, count in chunks:
         offsets = arrays.offsets[slot, : count + 1]
         data = pa.py_buffer(arrays.text[slot, : max(1, int(offsets[-1]))])
         valid = np.packbits(arrays.has_text[slot, :count], bitorder="little")
         texts.append(pa.StringArray.from_buffers(count, pa.py_buffer(offsets), data, pa.py_buffer(valid)))
-    return pa.concat_arrays(texts).take(order)
+    return pa.chunked_array(texts, pa.string())
 
 
 @dataclass
