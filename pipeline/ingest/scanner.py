@@ -6,7 +6,7 @@ Arrow while the next rows are being scanned.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,9 @@ from pipeline.lake.schema import ACCESS_LOGS, TIMESTAMP
 CHUNK_ROWS = 1 << 16
 TEXT_BYTES = 8 << 20
 """Rows, and bytes of each plain column, after which new arrays are begun; a line must fit into the latter."""
+
+_STRIDE = CHUNK_ROWS + 192
+"""Rows from one column to the next: not a power of two, by which all columns would want the same lines of a cache."""
 
 MOST_KEYS = 128
 MOST_DISTINCT = 1 << 15
@@ -48,47 +51,78 @@ class Scan:
 
 
 @dataclass(frozen=True)
+class Chunk:
+    """The arrays of some rows, as `kernel.Rows` describes them."""
+
+    codes: npt.NDArray[np.int32]
+    numbers: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int32]
+    text: npt.NDArray[np.uint8]
+    line_number: npt.NDArray[np.int64]
+    context: npt.NDArray[np.int32]
+    rows: int = 0
+
+    def places(self) -> kernel.Rows:
+        """Return the arrays' addresses."""
+        coded, number, plain = len(self.codes), len(self.numbers), len(self.offsets)
+        return kernel.Rows(
+            _at(self.codes), coded, _at(self.numbers), number, _at(self.offsets), _at(self.text), plain, TEXT_BYTES,
+            _at(self.line_number), _at(self.context), CHUNK_ROWS, _STRIDE,
+        )  # fmt: skip
+
+
+def _new_chunk() -> Chunk:
+    coded, number, plain = len(CODED_TEXTS), len(NUMBERS), len(PLAIN_TEXTS)
+    offsets = np.empty((plain, _STRIDE), np.int32)
+    offsets[:, 0] = 0
+    return Chunk(
+        np.empty((coded, _STRIDE), np.int32),
+        np.empty((number, _STRIDE), np.int64),
+        offsets,
+        np.empty((plain, TEXT_BYTES), np.uint8),
+        np.empty(CHUNK_ROWS, np.int64),
+        np.empty(CHUNK_ROWS, np.int32),
+    )
+
+
+@dataclass(frozen=True)
 class Scanned:
     """Rows that left the scanner: array chunks, and the dictionaries that their codes mean."""
 
-    chunks: tuple[tuple[kernel.Rows, int], ...]
+    chunks: tuple[Chunk, ...]
     texts: tuple[pa.Array, ...]
 
     def table(self) -> pa.Table:
         """Return the rows as they were read, `PARSED` with coded columns as dictionaries, and `context` beside them."""
         columns: dict[str, pa.Array] = {}
         for slot, name in enumerate(NUMBERS):
-            has = self._joined("has_number", slot)
-            kind = TIMESTAMP if name == TIME else pa.int64()
-            columns[name] = pa.array(self._joined("numbers", slot), kind, mask=None if has.all() else has == 0)
+            values = np.concatenate([chunk.numbers[slot, : chunk.rows] for chunk in self.chunks])
+            columns[name] = _known(values, TIMESTAMP if name == TIME else pa.int64())
         for slot, (name, texts) in enumerate(zip(CODED_TEXTS, self.texts, strict=True)):
-            columns[name] = _coded(self._joined("codes", slot), texts)
+            codes = np.concatenate([chunk.codes[slot, : chunk.rows] for chunk in self.chunks])
+            columns[name] = pa.DictionaryArray.from_arrays(_known(codes, pa.int32()), texts)
         for slot, name in enumerate(PLAIN_TEXTS):
-            columns[name] = _plain(self.chunks, slot)
-        columns["line_number"] = pa.array(self._joined("line_number"))
-        columns["context"] = pa.array(self._joined("context"))
+            columns[name] = pa.chunked_array([_plain(chunk, slot) for chunk in self.chunks], pa.string())
+        columns["line_number"] = pa.array(np.concatenate([chunk.line_number[: chunk.rows] for chunk in self.chunks]))
+        columns["context"] = pa.array(np.concatenate([chunk.context[: chunk.rows] for chunk in self.chunks]))
         return pa.table({name: columns[name] for name in (*PARSED.names, "context")})
 
-    def _joined(self, name: str, slot: int | None = None) -> npt.NDArray[Any]:
-        parts = [getattr(arrays, name) if slot is None else getattr(arrays, name)[slot] for arrays, _ in self.chunks]
-        return np.concatenate([part[:count] for part, (_, count) in zip(parts, self.chunks, strict=True)])
+
+def _known(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """Make an array in which what is below 0 is null."""
+    is_null = values < 0
+    return pa.array(values, kind, mask=is_null if is_null.any() else None)
 
 
-def _coded(codes: npt.NDArray[Any], texts: pa.Array) -> pa.DictionaryArray:
-    if not len(texts):
-        return pa.DictionaryArray.from_arrays(pa.nulls(len(codes), pa.int32()), texts)
-    is_null = codes < 0
-    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=is_null if is_null.any() else None), texts)
+def _plain(chunk: Chunk, slot: int) -> pa.StringArray:
+    offsets = chunk.offsets[slot, : chunk.rows + 1]
+    data = pa.py_buffer(chunk.text[slot, : max(1, int(offsets[-1]))])
+    valid = pa.py_buffer(np.packbits(offsets[1:] > offsets[:-1], bitorder="little"))
+    return pa.StringArray.from_buffers(chunk.rows, pa.py_buffer(offsets), data, valid)
 
 
-def _plain(chunks: Sequence[tuple[kernel.Rows, int]], slot: int) -> pa.ChunkedArray:
-    texts = []
-    for arrays, count in chunks:
-        offsets = arrays.offsets[slot, : count + 1]
-        data = pa.py_buffer(arrays.text[slot, : max(1, int(offsets[-1]))])
-        valid = np.packbits(arrays.has_text[slot, :count], bitorder="little")
-        texts.append(pa.StringArray.from_buffers(count, pa.py_buffer(offsets), data, pa.py_buffer(valid)))
-    return pa.chunked_array(texts, pa.string())
+def _at(array: npt.NDArray[Any]) -> int:
+    return array.ctypes.data
 
 
 @dataclass
@@ -100,7 +134,7 @@ class Scanner:
 
     def __post_init__(self) -> None:
         self._odd = np.empty((_ODD_LINES, 3), np.int64)
-        self._full: list[tuple[kernel.Rows, int]] = []
+        self._full: list[Chunk] = []
         self._scanned: list[Scanned] = []
         self._lay_out()
         self._begin_rows()
@@ -118,64 +152,57 @@ class Scanner:
         known = len(self._keys)
         for line in lines:
             found = _flat(line)
-            if found and self.fields.is_access_log(found) and len(self._keys.keys() | found.keys()) <= MOST_KEYS:
+            is_log = found and all(found) and self.fields.is_access_log(found)
+            if is_log and len(self._keys.keys() | found.keys()) <= MOST_KEYS:
                 self._keys.update(dict.fromkeys(found))
         if len(self._keys) > known:
             self._lay_out()
         return len(self._keys) > known
 
     def _lay_out(self) -> None:
-        """Write the keys down as the kernel wants them."""
+        """Write the keys down as the kernel wants them, see `kernel.Keys`."""
         names = list(self._keys)
         written = [orjson.dumps(name) + b":" for name in names]
         extras = sorted(name for name in names if self.fields.column(name) is None)
-        text = np.frombuffer(b"".join(written) + bytes(kernel.SLACK), np.uint8).copy()
-        length = np.array([len(w) for w in written], np.int64)
-        start = np.cumsum(length) - length if names else length
-        kinds = [_kind(self.fields.column(name)) for name in names]
-        slots = [_slot(self.fields.column(name), name, extras) for name in names]
-        is_flags = np.array([self.fields.column(name) == FLAGS for name in names], np.uint8)
-        table = np.full(4 * MOST_KEYS, -1, np.int64)
-        for number in range(len(names)):
-            place = int(kernel.hash_text(text.ctypes.data + start[number] + 1, length[number] - 3)) & (len(table) - 1)
-            while table[place] >= 0:
+        text = np.frombuffer(b"".join(written) + bytes(kernel.SLACK), np.uint8)
+        records = np.zeros((len(names) + 1, kernel.RECORD), np.int64)
+        table = np.zeros(4 * MOST_KEYS, np.int64)
+        start = _at(text)
+        for number, (name, key) in enumerate(zip(names, written, strict=True)):
+            column = self.fields.column(name)
+            is_log = column in (CODE, FLAGS)
+            records[number, :5] = start, len(key), _kind(column), _slot(column, name, extras), is_log
+            place = int(kernel.hash_text(start + 1, len(key) - 3)) & (len(table) - 1)
+            while table[place]:
                 place = (place + 1) & (len(table) - 1)
-            table[place] = number
-        follows = np.full(len(names) + 1, -1, np.int64)
-        kind, slot = np.array(kinds, np.int64), np.array(slots, np.int64)
-        self._layout = kernel.Keys(text, start, length, kind, slot, is_flags, table, follows)
-        self._extras = np.zeros((3, len(extras)), np.int64)
-        self._extras[0] = [names.index(name) for name in extras]
-        self._extra_slot = PLAIN_TEXTS.index("extra") if extras else -1
+            table[place] = _at(records[number])
+            start += len(key)
+        described = np.zeros((len(extras), 3), np.int64)
+        described[:, 0] = [_at(records[names.index(name)]) for name in extras]
+        lines = np.zeros(1, np.int64)
+        self._key_arrays = text, records, table, described, lines
+        self._key_places = kernel.Keys(
+            _at(records[-1]), _at(table), len(table) - 1, _at(lines), _at(described), len(extras)
+        )
 
     # ---------- rows
 
     def _begin_rows(self) -> None:
-        rows, plain = CHUNK_ROWS, len(PLAIN_TEXTS)
-        offsets = np.empty((plain, rows + 1), np.int32)
-        offsets[:, 0] = 0
-        self._rows = kernel.Rows(
-            np.empty((len(CODED_TEXTS), rows), np.int32),
-            np.empty((len(NUMBERS), rows), np.int64),
-            np.empty((len(NUMBERS), rows), np.uint8),
-            offsets,
-            np.empty((plain, TEXT_BYTES), np.uint8),
-            np.empty((plain, rows), np.uint8),
-            np.empty(rows, np.int64),
-            np.empty(rows, np.int32),
-        )
+        self._chunk = _new_chunk()
+        self._places = self._chunk.places()
         self._row = 0
 
     def _begin_distinct(self) -> None:
         columns = len(CODED_TEXTS)
+        table = np.full((columns, 2 * MOST_DISTINCT), -1, np.int64)
+        self._spans = np.empty((columns, MOST_DISTINCT, 2), np.int64)
+        self._text = np.empty(DISTINCT_BYTES, np.uint8)
+        self._used = np.zeros(columns + 1, np.int64)
+        self._table = table
         self._distinct = kernel.Distinct(
-            np.full((columns, 2 * MOST_DISTINCT), -1, np.int32),
-            np.empty((columns, MOST_DISTINCT), np.uint64),
-            np.empty((columns, MOST_DISTINCT), np.int64),
-            np.empty((columns, MOST_DISTINCT), np.int64),
-            np.empty(DISTINCT_BYTES, np.uint8),
-            np.zeros(columns + 1, np.int64),
-        )
+            _at(table), 2 * MOST_DISTINCT, _at(self._spans), MOST_DISTINCT, _at(self._text), DISTINCT_BYTES,
+            _at(self._used), columns,
+        )  # fmt: skip
 
     def scan(self, data: bytes, numbers: Sequence[int], context: int) -> Scan:
         """Scan whole lines with these numbers; `context` is stored with each row."""
@@ -199,21 +226,21 @@ class Scanner:
     ) -> tuple[int, Scan]:
         """Scan a part that stands at `offset`; returns the next line, and what was found so far."""
         rows, earliest, latest, odd = before.rows, before.earliest_us, before.latest_us, [*before.odd]
-        start = place = block.ctypes.data
-        is_partial, why = before.is_partial, kernel.FULL
+        place = _at(block)
+        lines = kernel.Lines(place, place + len(block), _at(self._odd), _ODD_LINES)
+        is_partial, why = before.is_partial, kernel.ROWS_FULL
         while why != kernel.DONE:
             held = self._row
             why, place, self._row, line, odd_count, first, last, is_partial = kernel.scan(
-                start, place, start + len(block), self._layout, self._distinct, self._rows, held,
-                self._extra_slot, self._extras, self._odd, line, context, is_partial,
-            )  # fmt: skip
-            fresh = self._rows.line_number[held : self._row]
+                place, lines, self._key_places, self._distinct, self._places, held, line, context, is_partial
+            )
+            fresh = self._chunk.line_number[held : self._row]
             fresh[:] = number_of[fresh]
             rows, earliest, latest = rows + len(fresh), min(earliest, first), max(latest, last)
             odd += [(a + offset, b + offset, line_) for a, b, line_ in self._odd[:odd_count].tolist()]
-            if why == kernel.DISTINCT_FULL:
+            if why == kernel.DICTIONARY_FULL:
                 self._close_dictionaries()
-            elif why == kernel.FULL and odd_count < _ODD_LINES:
+            elif why == kernel.ROWS_FULL and odd_count < _ODD_LINES:
                 self._close_rows()
         return line, Scan(rows, earliest, latest, odd, bool(is_partial))
 
@@ -225,7 +252,7 @@ class Scanner:
 
     def _close_rows(self) -> None:
         if self._row:
-            self._full.append((self._rows, self._row))
+            self._full.append(replace(self._chunk, rows=self._row))
             self._begin_rows()
 
     def _close_dictionaries(self) -> None:
@@ -237,9 +264,8 @@ class Scanner:
         self._begin_distinct()
 
     def _distinct_texts(self, slot: int) -> pa.Array:
-        distinct, count = self._distinct, int(self._distinct.used[slot])
-        places = zip(distinct.start[slot, :count].tolist(), distinct.length[slot, :count].tolist(), strict=True)
-        return pa.array([distinct.text[at : at + size].tobytes().decode() for at, size in places], pa.string())
+        places = self._spans[slot, : self._used[slot]].tolist()
+        return pa.array([self._text[at : at + size].tobytes().decode() for at, size in places], pa.string())
 
 
 def _flat(line: bytes) -> dict[str, object] | None:

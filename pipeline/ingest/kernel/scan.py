@@ -1,0 +1,349 @@
+"""Scans blocks of lines straight into typed and dictionary-encoded columns.
+
+A line is taken only where it is plain: one flat object whose keys are known, each at most once, with text that needs no
+unescaping. Every other line is handed back by its place, for `odd.py`, which is the reference: a row made here is the
+row that it would have made (a property test). Nothing is allocated in here, so the compiled code runs without the GIL.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from pipeline.ingest.kernel.values import MAX_CODE, PARTIAL, cri_text, digits, literal, microseconds
+from pipeline.ingest.kernel.words import (
+    SLACK,
+    byte,
+    copy,
+    get_int,
+    get_long,
+    hash_text,
+    is_utf8,
+    line_end,
+    put_int,
+    put_long,
+    put_word,
+    same,
+    text_end,
+)
+
+CODED, PLAIN, NUMBER, CODE, TIME, EXTRA = range(6)
+"""What a key's value becomes: dictionary-coded text, plain text, whole number, response code, time, part of `extra`."""
+
+DONE, ODD, ROWS_FULL, DICTIONARY_FULL = range(4)
+"""What became of a line, or why a scan ended: through, not plain, no room for another row or odd line, or text."""
+
+TEXT, LENGTH, KIND, SLOT, IS_LOG, FOLLOWS, SEEN = (8 * place for place in range(7))
+"""What a key's record holds, by its place in bytes: address and length of `"key":`, what its value becomes, the column
+of that kind or the place in `extra`, whether it tells an access log, the record of the key that came next, and the last
+line that had it."""
+
+RECORD = 8
+"""Longs of a key's record: a line of the processor's cache."""
+
+CODE_BITS, LENGTH_BITS = 15, 21
+"""Bits of a dictionary's entry: its code, its text's length, and above them where its text begins."""
+
+
+class Keys(NamedTuple):
+    """Addresses of what is known of keys, all of longs."""
+
+    beginning: int
+    """The record that stands for an object's beginning, of which only `FOLLOWS` has a meaning."""
+    table: int
+    """Open addressing by the hash of the key, to its record's address; 0 for free."""
+    mask: int
+    lines: int
+    """How many lines were looked at, ever."""
+    extras: int
+    """In the order of their names, of each key that goes to `extra`: its record, and its value's address and length."""
+    extra_count: int
+
+
+class Distinct(NamedTuple):
+    """Addresses of every distinct text of the coded columns."""
+
+    table: int
+    """Long [columns, slots]: open addressing, -1 for free."""
+    slots: int
+    spans: int
+    """Long [columns, most, 2]: start and length, by code."""
+    most: int
+    text: int
+    text_bytes: int
+    used: int
+    """Long [columns + 1]: how many a column has; last, bytes of text."""
+    columns: int
+
+
+class Rows(NamedTuple):
+    """Addresses of the rows so far, column by column; `stride` is the rows from one column to the next."""
+
+    codes: int
+    """Int [coded columns, stride], -1 for null."""
+    coded_columns: int
+    numbers: int
+    """Long [number columns, stride], -1 for null; the first is the time."""
+    number_columns: int
+    offsets: int
+    """Int [plain columns, stride]: text of row r lies between offsets r and r + 1; none is null."""
+    text: int
+    """Byte [plain columns, text bytes]."""
+    plain_columns: int
+    text_bytes: int
+    line_numbers: int
+    contexts: int
+    most: int
+    stride: int
+
+
+class Lines(NamedTuple):
+    """Where the lines stand, and where the odd ones are written down: long [odd_most, 3]."""
+
+    start: int
+    end: int
+    odd: int
+    odd_most: int
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _spaces_end(p):
+    while byte(p) == 32:
+        p += 1
+    return p
+
+
+@njit(nogil=True, cache=True)
+def _looked_up(p, keys):
+    """Find the record of the key at p, 0 for none, and the address behind its colon."""
+    if byte(p) != 34:
+        return 0, p
+    q, _ = text_end(p + 1)
+    if q == p + 1:
+        return 0, p
+    place = np.int64(hash_text(p + 1, q - p - 1)) & keys.mask
+    key = get_long(keys.table + 8 * place)
+    while key and not (get_long(key + LENGTH) == q - p + 2 and same(p, get_long(key + TEXT), q - p + 1)):
+        place = (place + 1) & keys.mask
+        key = get_long(keys.table + 8 * place)
+    q = _spaces_end(q + 1)
+    return (key, q + 1) if byte(q) == 58 else (0, q)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _key(p, last, keys):
+    """Read the key at p: the one that came after the last before, else looked up."""
+    key = get_long(last + FOLLOWS)
+    if key and same(p, get_long(key + TEXT), get_long(key + LENGTH)):
+        return key, p + get_long(key + LENGTH)
+    key, p = _looked_up(p, keys)
+    put_long(last + FOLLOWS, key)
+    return key, p
+
+
+@njit(nogil=True, cache=True)
+def _new_code(begin, length, slot, place, distinct):
+    new, at = get_long(distinct.used + 8 * slot), get_long(distinct.used + 8 * distinct.columns)
+    if new >= distinct.most or at + length + SLACK > distinct.text_bytes:
+        return -1
+    copy(begin, distinct.text + at, length)
+    span = distinct.spans + 16 * (slot * distinct.most + new)
+    put_long(span, at)
+    put_long(span + 8, length)
+    put_long(place, ((at << LENGTH_BITS | length) << CODE_BITS) | new)
+    put_long(distinct.used + 8 * slot, new + 1)
+    put_long(distinct.used + 8 * distinct.columns, at + length)
+    return new
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _code(begin, length, slot, distinct):
+    """Return the code of a text in a column's dictionary, where it may be new; -1 where that is full."""
+    table = distinct.table + 8 * slot * distinct.slots
+    place = np.int64(hash_text(begin, length)) & (distinct.slots - 1)
+    entry = get_long(table + 8 * place)
+    while entry >= 0:
+        span = entry >> CODE_BITS
+        if span & ((1 << LENGTH_BITS) - 1) == length and same(begin, distinct.text + (span >> LENGTH_BITS), length):
+            return entry & ((1 << CODE_BITS) - 1)
+        place = (place + 1) & (distinct.slots - 1)
+        entry = get_long(table + 8 * place)
+    return _new_code(begin, length, slot, table + 8 * place, distinct)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _keep_text(begin, length, kind, slot, row, distinct, rows):
+    """Store a text in its column, coded or plain."""
+    if kind == CODED:
+        cell = rows.codes + 4 * (slot * rows.stride + row)
+        if get_int(cell) >= 0:
+            return ODD
+        code = _code(begin, length, slot, distinct)
+        if code < 0:
+            return DICTIONARY_FULL
+        put_int(cell, code)
+        return DONE
+    cell = rows.offsets + 4 * (slot * rows.stride + row)
+    at = np.int64(get_int(cell))
+    if get_int(cell + 4) != at:
+        return ODD
+    if at + length + SLACK > rows.text_bytes:
+        return ROWS_FULL
+    copy(begin, rows.text + slot * rows.text_bytes + at, length)
+    put_int(cell + 4, at + length)
+    return DONE
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _keep_number(begin, length, kind, slot, row, rows):
+    """Store a number or time in its column."""
+    cell = rows.numbers + 8 * (slot * rows.stride + row)
+    value = microseconds(begin, length) if kind == TIME else digits(begin, length)
+    if value < 0 or get_long(cell) >= 0 or (kind == CODE and value > MAX_CODE):
+        return ODD
+    put_long(cell, value)
+    return DONE
+
+
+@njit(nogil=True, cache=True)
+def _keep_extras(room, row, keys, rows):
+    """Store the unmapped keys that have a value as one JSON object, in the order of their names."""
+    slot = rows.plain_columns - 1
+    cell = rows.offsets + 4 * (slot * rows.stride + row)
+    first = rows.text + slot * rows.text_bytes + get_int(cell)
+    at = first
+    if get_int(cell) + room + SLACK > rows.text_bytes:
+        return ROWS_FULL
+    for place in range(keys.extra_count):
+        extra = keys.extras + 24 * place
+        length = get_long(extra + 16)
+        if length:
+            put_word(at, np.uint64(123 if at == first else 44))
+            key = get_long(extra)
+            copy(get_long(key + TEXT), at + 1, get_long(key + LENGTH))
+            at += 1 + get_long(key + LENGTH)
+            copy(get_long(extra + 8), at, length)
+            at += length
+    if at > first:
+        put_word(at, np.uint64(125))
+        put_int(cell + 4, get_int(cell) + (at + 1 - first))
+    return DONE
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _clear(row, keys, rows):
+    for slot in range(rows.coded_columns):
+        put_int(rows.codes + 4 * (slot * rows.stride + row), -1)
+    for slot in range(rows.number_columns):
+        put_long(rows.numbers + 8 * (slot * rows.stride + row), -1)
+    for slot in range(rows.plain_columns):
+        cell = rows.offsets + 4 * (slot * rows.stride + row)
+        put_int(cell + 4, get_int(cell))
+    for place in range(keys.extra_count):
+        put_long(keys.extras + 24 * place + 16, 0)
+
+
+@njit(nogil=True, cache=True)
+def _object(p, end, row, keys, distinct, rows):
+    """Read the object at p into a row; says what became of it, and where it ends."""
+    line = get_long(keys.lines) + 1
+    put_long(keys.lines, line)
+    _clear(row, keys, rows)
+    last, is_log, begin = keys.beginning, np.int64(0), p
+    while True:
+        p += 1
+        if p >= end:
+            return ODD, p
+        key, p = _key(_spaces_end(p), last, keys)
+        # of the same key twice JSON takes the last: rare, so odd
+        if key == 0 or get_long(key + SEEN) == line:
+            return ODD, p
+        put_long(key + SEEN, line)
+        last, kind, slot = key, get_long(key + KIND), get_long(key + SLOT)
+        is_log |= get_long(key + IS_LOG)
+        p = _spaces_end(p)
+
+        is_text = byte(p) == 34
+        value = p + is_text
+        if is_text:
+            p, is_high = text_end(value)
+            length = p - value
+            if p >= end or byte(p) != 34 or (is_high and not is_utf8(value, length)):
+                return ODD, p
+            p += 1
+            is_absent = length == 0 or (length == 1 and byte(value) == 45)
+        else:
+            length = literal(p)
+            if length == 0:
+                return ODD, p
+            p += length
+            is_absent = byte(value) == 110
+
+        if is_absent:
+            fate = ODD if kind == TIME else DONE
+        elif kind == EXTRA:
+            put_long(keys.extras + 24 * slot + 8, value - is_text)
+            put_long(keys.extras + 24 * slot + 16, length + 2 * is_text)
+            fate = DONE
+        elif is_text and kind <= PLAIN:
+            fate = _keep_text(value, length, kind, slot, row, distinct, rows)
+        elif kind >= NUMBER and (is_text or kind != TIME):
+            fate = _keep_number(value, length, kind, slot, row, rows)
+        else:
+            fate = ODD
+        if fate != DONE:
+            return fate, p
+
+        p = _spaces_end(p)
+        if byte(p) == 125:
+            break
+        if byte(p) != 44:
+            return ODD, p
+    # behind the object nothing but the line's end
+    p += 1
+    p += byte(p) == 13
+    if p >= end or byte(p) != 10 or not is_log or get_long(rows.numbers + 8 * row) < 0:
+        return ODD, p
+    return (_keep_extras(p - begin, row, keys, rows) if keys.extra_count else DONE), p
+
+
+@njit(nogil=True, cache=True)
+def scan(p, lines, keys, distinct, rows, row, line_number, context, is_partial):
+    """Scan whole lines from address p to `lines.end`; rows are added from `row` on.
+
+    `lines.odd` gets place (from `lines.start`), end and number of every other line. Returns why it ended, the address,
+    the row, the next line's number, how many lines were odd, the earliest and latest time (microseconds), and whether
+    a CRI line was partial, so that its stream's next lines are odd as well.
+    """
+    odd_count, why = 0, DONE
+    earliest, latest = np.int64(2**62), np.int64(-1)
+    while p < lines.end:
+        if row == rows.most or odd_count == lines.odd_most:
+            why = ROWS_FULL
+            break
+        line, fate = p, ODD
+        if 48 <= byte(p) <= 57:
+            inner = cri_text(p, lines.end)
+            is_partial = is_partial or inner == PARTIAL
+            p = inner if inner >= 0 and not is_partial else p
+        if byte(p) == 123:
+            fate, p = _object(p, lines.end, row, keys, distinct, rows)
+        if fate == DONE:
+            time = get_long(rows.numbers + 8 * row)
+            earliest, latest = min(earliest, time), max(latest, time)
+            put_long(rows.line_numbers + 8 * row, line_number)
+            put_int(rows.contexts + 4 * row, context)
+            row += 1
+            p += 1
+        elif fate == ODD:
+            p = line_end(line, lines.end) + 1
+            odd = lines.odd + 24 * odd_count
+            put_long(odd, line - lines.start)
+            put_long(odd + 8, p - lines.start)
+            put_long(odd + 16, line_number)
+            odd_count += 1
+        else:
+            why, p = fate, line
+            break
+        line_number += 1
+    return why, p, row, line_number, odd_count, earliest, latest, is_partial
