@@ -43,12 +43,11 @@ class Clock:
     _last: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Line number and end, in microseconds, of the last row of each source in the table before."""
 
-    def watch(self, rows: pa.Table) -> pa.Table:
-        """Look at rows of the lake's columns, in any order; returns them as they are."""
+    def watch(self, rows: pa.Table) -> None:
+        """Look at rows of the lake's columns, in any order."""
         if rows.num_rows:
             looked = rows.select(["source", "line_number", "started_at", "duration_ms"]).combine_chunks()
             self._watch(looked.unify_dictionaries())
-        return rows
 
     def _watch(self, rows: pa.Table) -> None:
         encoded = rows["source"].combine_chunks()

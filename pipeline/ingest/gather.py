@@ -1,7 +1,7 @@
 """Gathers rows, rejects and loads of many sources until they make a batch, and commits it.
 
-A night of ten thousand small files becomes few Parquet files, and memory holds two batches: one is written by a thread
-of its own while the next one fills. Batches become part of the lake in order, each all at once.
+A night of ten thousand small files becomes few Parquet files, and memory holds three batches: two are written, by a
+thread each, while the next one fills. Batches become part of the lake in order, each all at once.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 BATCH_ROWS = 1 << 17
 BATCH_BYTES = 96 << 20
 """A batch is committed when it holds this many rows, or bytes of odd rows and rejects."""
+
+_WRITERS = 2
+"""Batches that are written at once: writing takes more processor time than reading and scanning."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,18 @@ class Rows:
     contexts: Sequence[Context]
 
 
+@dataclass(frozen=True)
+class _Gathered:
+    """A batch on its way to the disk."""
+
+    name: str
+    at: datetime
+    rows: Rows
+    rejected: Sequence[writer.Rejected]
+    torn: Sequence[tuple[int, writer.Rejected]]
+    loads: tuple[Load, ...]
+
+
 @dataclass
 class Gathering:
     """The batch that is being gathered; `add_*` fill it, `commit` empties it into the lake."""
@@ -60,7 +75,9 @@ class Gathering:
     lake: Lake
     clock: Callable[[], datetime]
     finish: Callable[[Rows], list[pa.Table]]
-    """Makes the lake's rows of gathered ones."""
+    """Makes the lake's rows of gathered ones; called for several batches at once."""
+    watch: Callable[[pa.Table], None]
+    """Looks at the lake's rows, batch after batch as they came."""
     scanner: "Scanner | None" = None
     """Holds rows too, once there is enough to read that it is worth its start."""
     limits: Limits | None = None
@@ -75,14 +92,18 @@ class Gathering:
     _loads: list[Load] = field(default_factory=list)
     _rows: int = 0
     _bytes: int = 0
-    _worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
-    _writing: "Future[None] | None" = None
+    _workers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_WRITERS))
+    _writing: "list[Future[None]]" = field(default_factory=list)
 
     @property
     def is_full(self) -> bool:
         """Say whether it is time to commit."""
         rows, size = (self.limits.batch_rows, self.limits.batch_bytes) if self.limits else (BATCH_ROWS, BATCH_BYTES)
         return self._rows >= rows or self._bytes >= size or self.is_due()
+
+    def count(self, data: bytes) -> int:
+        """Count the lines of a block."""
+        return self.scanner.count(data) if self.scanner else data.count(b"\n")
 
     def place_of(self, context: Context) -> int:
         """Return the number by which rows of this batch name their source."""
@@ -128,54 +149,55 @@ class Gathering:
         return load
 
     def commit(self) -> None:
-        """Hand the batch to the thread that writes, when that is done with the last one; `settle` waits for it.
+        """Hand the batch to a thread that writes, when there is one to spare; `settle` waits for it.
 
-        Does nothing where there is no load. Raises `LakeError` where the last batch could not be written.
+        Does nothing where there is no load. Raises `LakeError` where a batch before could not be written.
         """
         if not self._loads:
             return
         scanned = self.scanner.take() if self.scanner else []
         rows = Rows(scanned, self._parsed, self._contexts)
-        job = (self._name, self._at, rows, self._rejected, self._torn, tuple(self._loads))
+        batch = _Gathered(self._name, self._at, rows, self._rejected, self._torn, tuple(self._loads))
         self._contexts, self._parsed, self._rejected, self._torn, self._loads = [], [], [], [], []
         self._name, self._rows, self._bytes = "", 0, 0
-        self.settle()
-        self._writing = self._worker.submit(self._write, *job)
+        self._wait(_WRITERS - 1)
+        before = self._writing[-1] if self._writing else None
+        self._writing.append(self._workers.submit(self._write, batch, before))
 
     def settle(self) -> None:
         """Wait until everything handed over is in the lake. Raises `LakeError` where it could not be written."""
-        writing, self._writing = self._writing, None
-        if writing:
-            writing.result()
+        self._wait(0)
+
+    def _wait(self, most: int) -> None:
+        """Wait until at most so many batches are being written."""
+        while len(self._writing) > most:
+            self._writing.pop(0).result()
 
     def close(self) -> None:
-        """Wait for what is being written, and end the thread."""
-        self._worker.shutdown(wait=True)
+        """Wait for what is being written, and end the threads."""
+        self._workers.shutdown(wait=True)
 
-    def _write(
-        self,
-        name: str,
-        at: datetime,
-        gathered: Rows,
-        rejected: list[writer.Rejected],
-        torn: list[tuple[int, writer.Rejected]],
-        loads: tuple[Load, ...],
-    ) -> None:
+    def _write(self, batch: "_Gathered", before: "Future[None] | None") -> None:
+        """Write a batch's files, and commit them once the batch before is committed."""
         written: list[str] = []
         try:
-            tables = self.finish(gathered)
-            if sum(table.num_rows for table in tables) != sum(load.counts.rows for load in loads):
-                raise AssertionError(f"{name}: the rows to be written are not those that were counted")
-            rows = writer.write_rows(self.lake, name, tables)
+            tables = self.finish(batch.rows)
+            if sum(table.num_rows for table in tables) != sum(load.counts.rows for load in batch.loads):
+                raise AssertionError(f"{batch.name}: the rows to be written are not those that were counted")
+            rows = writer.write_rows(self.lake, batch.name, tables)
             written += rows
-            rejects = writer.write_rejects(self.lake, name, at, rejected)
+            rejects = writer.write_rejects(self.lake, batch.name, batch.at, batch.rejected)
             written += rejects
-            for number, each in torn:
-                torn_files = writer.write_rejects(self.lake, f"{name}-{number:05d}", at, [each])
+            for number, each in batch.torn:
+                torn_files = writer.write_rejects(self.lake, f"{batch.name}-{number:05d}", batch.at, [each])
                 written += torn_files
                 rejects += torn_files
+            if before:
+                before.result()
+            for table in tables:
+                self.watch(table)
             files = {"access_logs": rows, "quarantine": rejects}
-            ledger.commit(self.lake, Batch(name, at.isoformat(), files, loads))
+            ledger.commit(self.lake, Batch(batch.name, batch.at.isoformat(), files, batch.loads))
         except LakeError:
             writer.remove(self.lake, written)
             raise

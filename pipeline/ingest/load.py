@@ -137,9 +137,9 @@ def _gathering(
     def finish(rows: Rows) -> list[pa.Table]:
         tables = [scanned.table() for scanned in rows.scanned]
         tables += [pa.concat_tables(rows.parsed)] if rows.parsed else []
-        return [clock.watch(direction.decide(normalise.rows(table, rows.contexts, others))) for table in tables]
+        return [direction.decide(normalise.rows(table, rows.contexts, others)) for table in tables]
 
-    return Gathering(lake, lambda: datetime.now(UTC), finish, limits=limits, is_due=is_due)
+    return Gathering(lake, lambda: datetime.now(UTC), finish, clock.watch, limits=limits, is_due=is_due)
 
 
 def _refuse_binary(source: Source) -> None:

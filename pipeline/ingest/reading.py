@@ -70,7 +70,10 @@ class Reading:
         try:
             text = self._text()
             is_inside = self._start.after is not None and self._start.after.mark.is_cut
-            for block in blocks.blocks(text, self._offset, self._lines + 1, is_inside=is_inside, size=self.block_bytes):
+            cut = blocks.blocks(
+                text, self._offset, self._lines + 1, is_inside=is_inside, size=self.block_bytes, count=gathering.count
+            )
+            for block in cut:
                 if block.size:  # a pipe with nothing at the moment gives an empty one
                     self._check(block)
                     self._block(block, gathering)
@@ -131,15 +134,15 @@ class Reading:
         """Let the scanner take the lines that it can; returns the others as a block."""
         if not scanner.knows_keys:
             scanner.learn(block.data.split(b"\n", _SAMPLE)[:_SAMPLE])
-        odd = self._scan(block.data, block.numbers, scanner, gathering)
+        odd = self._scan(block.data, block.first_line, scanner, gathering)
         lines = [block.data[start:end] for start, end, _ in odd]
         if len(odd) * 10 > block.lines:
             scanner.learn(lines[: _SAMPLE // 2] + lines[-_SAMPLE // 2 :])
-        picked = [block.numbers[place] for _, _, place in odd]
+        picked = [block.first_line + place for _, _, place in odd]
         return Block(b"".join(lines), block.offset, block.first_line, picked=picked)
 
-    def _scan(self, data: bytes, numbers: Sequence[int], scanner: "Scanner", gathering: Gathering) -> Odd:
-        """Scan lines with these numbers; returns start, end and place of those that the scanner leaves."""
+    def _scan(self, data: bytes, numbers: int | Sequence[int], scanner: "Scanner", gathering: Gathering) -> Odd:
+        """Scan lines with these numbers, or from this one on; returns start, end and place of what is left."""
         scan = scanner.scan(data, numbers, gathering.place_of(self._context))
         gathering.add_scanned(scan.rows)
         self._counts += Counts(lines=scan.rows, rows=scan.rows)
@@ -155,6 +158,8 @@ class Reading:
         self._counts += Counts(lines=len(rejects), rejects=len(rejects))
 
     def _records(self, records: Records, gathering: Gathering) -> None:
+        if not records.texts:
+            return
         whole = len(records.texts) - records.is_open
         texts, numbers, raws = records.texts[:whole], records.numbers[:whole], records.raws[:whole]
         if gathering.scanner and whole >= _SAMPLE:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import BinaryIO
 
-import numpy as np
 import pyarrow as pa
 
 LINE_LIMIT = 1 << 20
@@ -57,6 +56,8 @@ class Block:
     """Whether this is the rest of a line that was dealt with before: no line of its own."""
     picked: Sequence[int] = ()
     """The numbers of its lines where they are picked from a larger block, and so not one after the other."""
+    counted: int | None = None
+    """How many lines it has, where they were counted already."""
 
     @property
     def numbers(self) -> Sequence[int]:
@@ -75,8 +76,7 @@ class Block:
             return 0
         if self.cut or self.is_open:
             return 1
-        # as bytes.count does, at twice its speed
-        return int(np.count_nonzero(np.frombuffer(self.data, np.uint8) == ord(b"\n")))
+        return self.data.count(b"\n") if self.counted is None else self.counted
 
 
 @dataclass(frozen=True)
