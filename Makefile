@@ -32,7 +32,7 @@ check: .venv/installed ## all that CI does
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
-bench: .venv/bench ## measure the ingest against others: about an hour, 15 GB; `make bench BENCH='--lines 100000 --runs 1'`
+bench: .venv/bench ## measure the ingest against others: about an hour, 12 GB; `make bench BENCH='--lines 100000 --runs 1'`
 	$(BIN)/python -m bench.ingest $(BENCH)
 
 clean:

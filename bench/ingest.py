@@ -16,7 +16,7 @@ from pathlib import Path
 from bench import goals, lines, table
 from bench.goals import Goal
 from bench.measure import Contender, in_turn, python, warm
-from bench.peers import CAN_READ
+from bench.peers import CAN_READ, NOTES
 
 PARTS = (*lines.STYLES, "small", "memory")
 
@@ -75,6 +75,8 @@ def measure_style(bench: Bench, style: str, show: Show) -> Iterator[Goal]:
     contenders = bench.contenders(style, source, typed)
     in_turn(contenders, bench.runs)
     text = typed if style in ENDINGS else source
+    if bench.peers and style in NOTES:
+        print(f"{NOTES[style]}\n")
     show(table.FIGURES, table.figures(style, contenders, text.stat().st_size / 1e6))
     if source != typed:
         source.unlink()
@@ -161,7 +163,9 @@ def parse() -> argparse.Namespace:
     options.add_argument(
         "--gigabytes", type=float, nargs="+", default=[1, 10], help="sizes of the files of the memory part [1 10]"
     )
-    options.add_argument("--scratch", type=Path, help="folder for the files, 15 GB by default options")
+    options.add_argument(
+        "--scratch", type=Path, default=Path("out/bench"), help="folder for up to 12 GB, empty at the end [out/bench]"
+    )
     options.add_argument("--markdown", action="store_true", help="tables in Markdown")
     return options.parse_args()
 
@@ -173,8 +177,7 @@ def main() -> None:
     def show(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
         table.show(header, rows, options.markdown)
 
-    if options.scratch:
-        options.scratch.mkdir(parents=True, exist_ok=True)
+    options.scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         bench = Bench(options, Path(scratch).resolve())
         print(f"{bench.lines:,} lines a style, medians of {bench.runs} runs, {machine(bench.peers)}\n", flush=True)

@@ -18,6 +18,17 @@ CAN_READ = {
 }
 """PyArrow's reader stops at the first line that is no JSON, so at noise and at CRI's header."""
 
+NOTES = {
+    "cri": "DuckDB, Polars and chDB take lines as one column of text, and what is behind the header as JSON of given "
+    "types. PyArrow cannot.",
+    "noise": "DuckDB with ignore_errors, which makes a row of nulls of each line of noise; chDB with allowed errors; "
+    "Polars through a column of text, as its ignore_errors stops at such a line. PyArrow cannot.",
+    "strings": 'The others leave numbers as text and "-" as it is.',
+    "typed": "DuckDB makes UUIDs of request ids, as it reads nothing else in them, which takes less Parquet than text; "
+    "Polars leaves times as text.",
+}
+"""What to know about a comparison; shown with it."""
+
 CRI_HEADER = "2026-11-22T00:00:00.000000000Z stdout F "
 
 NUMBERS = ("bytes_received", "bytes_sent", "duration", "response_code")
