@@ -28,8 +28,12 @@ check: .venv/installed ## all that CI does
 	$(BIN)/lint-imports
 	$(MAKE) test
 
-bench: .venv/installed
-	$(BIN)/python -m bench.ingest
+.venv/bench: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+bench: .venv/bench ## measure the ingest against others: about an hour, 12 GB; `make bench BENCH='--lines 100000 --runs 1'`
+	$(BIN)/python -m bench.ingest $(BENCH)
 
 clean:
 	rm -rf .venv out
