@@ -8,19 +8,23 @@ every second round runs in reverse order, and each goal stands beside what was m
 import argparse
 import os
 import platform
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 from bench import goals, lines, table
 from bench.goals import Goal
-from bench.measure import Contender, in_turn, python, warm
+from bench.measure import ROOT, Contender, in_turn, python, warm
 from bench.peers import CAN_READ, NOTES
 
 PARTS = (*lines.STYLES, "small", "memory")
 
 ENDINGS = {"gzip": "jsonl.gz", "zstd": "jsonl.zst"}
+
+CHDB = ROOT / ".venv" / "chdb" / "bin" / "python"
+"""Has an environment of its own, see the Makefile."""
 
 BYTES_A_LINE = 800
 """Of the typed style, to choose how many lines make a gigabyte."""
@@ -55,7 +59,8 @@ class Bench:
     def peer(self, name: str, style: str, source: Path) -> Contender:
         """A peer's program on a file."""
         target = self.scratch / f"{name}.parquet"
-        return Contender(name, ("-m", "bench.peers", name, style, str(source), str(target)), target)
+        interpreter = str(CHDB) if name == "chdb" else sys.executable
+        return Contender(name, ("-m", "bench.peers", name, style, str(source), str(target)), target, interpreter)
 
     def contenders(self, style: str, source: Path, typed: Path) -> list[Contender]:
         """Ours, what its goal is measured against, and every peer that reads the style."""
@@ -128,12 +133,13 @@ def machine(peers: list[str]) -> str:
     model = next(
         (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.machine()
     )
-    versions = []
-    for name in peers:
-        try:
-            versions.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            versions.append(f"{name} not installed")
+    versions = [f"{name} {version(name)}" for name in peers if name != "chdb"]
+    if "chdb" in peers:
+        (installed, *_) = [
+            *CHDB.parents[1].glob("lib/*/site-packages/chdb-[0-9]*.dist-info"),
+            Path("chdb-not installed"),
+        ]
+        versions.append(installed.stem.replace("-", " "))
     return ", ".join((f"{os.cpu_count()} cores ({model})", f"Python {platform.python_version()}", *versions))
 
 

@@ -33,6 +33,7 @@ class Contender:
     name: str
     arguments: tuple[str, ...]
     target: Path | None = None
+    interpreter: str = sys.executable
     runs: list[Run] = field(default_factory=list)
     failure: str | None = None
     parquet_bytes: int = 0
@@ -54,15 +55,15 @@ class Contender:
         return max(run.peak for run in self.runs)
 
 
-def python(*arguments: str) -> Run:
-    """Run this Python in the checkout, so that the code measured is the code beside this file.
+def python(*arguments: str, interpreter: str = sys.executable) -> Run:
+    """Run Python in the checkout, so that the code measured is the code beside this file.
 
     A child's peak counts from what this process held when it started it: some 80 MB are the least that can be told.
     """
     with tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
         child = subprocess.Popen(
-            [sys.executable, *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+            [interpreter, *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
         )
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - began
@@ -82,8 +83,8 @@ def in_turn(contenders: list[Contender], runs: int) -> None:
                 continue
             _clear(contender.target)
             try:
-                contender.runs.append(python(*contender.arguments))
-            except FailedError as error:
+                contender.runs.append(python(*contender.arguments, interpreter=contender.interpreter))
+            except (FailedError, FileNotFoundError) as error:
                 contender.failure = str(error)
     for contender in contenders:
         if contender.target and not contender.failure:

@@ -293,9 +293,7 @@ def _read(text: Text, size: int) -> tuple[bytes | None, Broken | None]:
         return b"", broken
 
 
-def _within_limit(
-    data: bytes, offset: int, first_line: int, count: Callable[[bytes], int] | None
-) -> Iterator[Block]:
+def _within_limit(data: bytes, offset: int, first_line: int, count: Callable[[bytes], int] | None) -> Iterator[Block]:
     """Cut whole lines where one is over the limit: a block before it, the line's beginning, a block after it."""
     begin = at = 0
     while at < len(data):

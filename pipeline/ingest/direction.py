@@ -119,12 +119,16 @@ class _Facts:
         forwarded = self._texts("x_forwarded_for", among)
         if forwarded.str.contains(",", literal=True).any():
             forwarded = forwarded.str.split(",").list.last()
-        both = pl.DataFrame({"last": forwarded.str.strip_chars(), "sender": self._texts("downstream_remote_address", among)})
-        host = pl.when(pl.col("last").str.contains(":", literal=True)).then("[" + pl.col("last") + "]").otherwise("last")
+        both = pl.DataFrame(
+            {"last": forwarded.str.strip_chars(), "sender": self._texts("downstream_remote_address", among)}
+        )
+        host = (
+            pl.when(pl.col("last").str.contains(":", literal=True)).then("[" + pl.col("last") + "]").otherwise("last")
+        )
         # what is compared is text before the port, of five digits at most: a regular expression took ten times as long
-        port_chars = pl.col("sender").str.len_bytes() - host.str.len_bytes()
-        is_peer = pl.col("sender").str.starts_with(host + ":") & port_chars.is_between(2, 6)
-        return _spread(both.select(is_peer & ~pl.col("sender").str.ends_with(":0")).to_series(), among)
+        is_port = (sender.str.len_bytes() - host.str.len_bytes()).is_between(2, 6)
+        is_peer = sender.str.starts_with(host + ":") & is_port & ~sender.str.ends_with(":0")
+        return _spread(both.select(is_peer).to_series(), among)
 
     def _texts(self, column: str, among: Mask) -> pl.Series:
         chosen = self._rows[column].combine_chunks().filter(pa.array(among))

@@ -62,7 +62,8 @@ class _Gathered:
 
     name: str
     at: datetime
-    rows: Rows
+    rows: list[Rows]
+    """One, taken out when its turn comes: what it was made into is all that need be held."""
     rejected: Sequence[writer.Rejected]
     torn: Sequence[tuple[int, writer.Rejected]]
     loads: tuple[Load, ...]
@@ -74,8 +75,8 @@ class Gathering:
 
     lake: Lake
     clock: Callable[[], datetime]
-    finish: Callable[[Rows], list[pa.Table]]
-    """Makes the lake's rows of gathered ones; called for several batches at once."""
+    finish: Callable[[Rows], pa.Table]
+    """Makes the lake's rows of gathered ones, arranged as they are written; called for several batches at once."""
     watch: Callable[[pa.Table], None]
     """Looks at the lake's rows, batch after batch as they came."""
     scanner: "Scanner | None" = None
@@ -156,7 +157,7 @@ class Gathering:
         if not self._loads:
             return
         scanned = self.scanner.take() if self.scanner else []
-        rows = Rows(scanned, self._parsed, self._contexts)
+        rows = [Rows(scanned, self._parsed, self._contexts)]
         batch = _Gathered(self._name, self._at, rows, self._rejected, self._torn, tuple(self._loads))
         self._contexts, self._parsed, self._rejected, self._torn, self._loads = [], [], [], [], []
         self._name, self._rows, self._bytes = "", 0, 0
@@ -181,11 +182,11 @@ class Gathering:
         """Write a batch's files, and commit them once the batch before is committed."""
         written: list[str] = []
         try:
-            tables = self.finish(batch.rows)
-            if sum(table.num_rows for table in tables) != sum(load.counts.rows for load in batch.loads):
+            rows = self.finish(batch.rows.pop())
+            if rows.num_rows != sum(load.counts.rows for load in batch.loads):
                 raise AssertionError(f"{batch.name}: the rows to be written are not those that were counted")
-            rows = writer.write_rows(self.lake, batch.name, tables)
-            written += rows
+            files = writer.write_rows(self.lake, batch.name, rows)
+            written += files
             rejects = writer.write_rejects(self.lake, batch.name, batch.at, batch.rejected)
             written += rejects
             for number, each in batch.torn:
@@ -194,10 +195,9 @@ class Gathering:
                 rejects += torn_files
             if before:
                 before.result()
-            for table in tables:
-                self.watch(table)
-            files = {"access_logs": rows, "quarantine": rejects}
-            ledger.commit(self.lake, Batch(batch.name, batch.at.isoformat(), files, batch.loads))
+            self.watch(rows)
+            datasets = {"access_logs": files, "quarantine": rejects}
+            ledger.commit(self.lake, Batch(batch.name, batch.at.isoformat(), datasets, batch.loads))
         except LakeError:
             writer.remove(self.lake, written)
             raise

@@ -20,7 +20,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from pipeline.errors import InputError, LakeError
-from pipeline.ingest import blocks, copies, direction, merge, normalise, odd, resume, wrappers
+from pipeline.ingest import blocks, copies, direction, merge, normalise, odd, resume, wrappers, writer
 from pipeline.ingest.clock import Clock
 from pipeline.ingest.fields import DEFAULT, FieldMap, read_mapping
 from pipeline.ingest.gather import Gathering, Rows
@@ -39,6 +39,7 @@ from pipeline.lake.ledger import (
     remove_leftovers,
     write_lock,
 )
+from pipeline.lake.schema import ACCESS_LOGS
 
 SCAN_FROM_BYTES = 1 << 20
 """Bytes read one line at a time before the scanner is started, which takes as long as reading several megabytes so."""
@@ -134,10 +135,11 @@ def _gathering(
 ) -> Gathering:
     others = {key: value for key, value in labels.items() if key not in ("pod", "namespace", "node")}
 
-    def finish(rows: Rows) -> list[pa.Table]:
+    def finish(rows: Rows) -> pa.Table:
         tables = [scanned.table() for scanned in rows.scanned]
         tables += [pa.concat_tables(rows.parsed)] if rows.parsed else []
-        return [direction.decide(normalise.rows(table, rows.contexts, others)) for table in tables]
+        named = [normalise.rows(table, rows.contexts, others) for table in tables]
+        return writer.arranged([direction.decide(table) for table in named] or [ACCESS_LOGS.empty_table()])
 
     return Gathering(lake, lambda: datetime.now(UTC), finish, clock.watch, limits=limits, is_due=is_due)
 

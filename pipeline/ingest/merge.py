@@ -56,7 +56,8 @@ def _merge(lake: Lake, held: Ledger, chosen: Sequence[Batch], now: datetime) -> 
     rows, rejects = (_counting(held, chosen, dataset) for dataset in ledger.DATASETS)
     written: list[str] = []
     try:
-        merged_rows = writer.write_rows(lake, name, _tables(lake, rows))
+        tables = _tables(lake, rows)
+        merged_rows = writer.write_rows(lake, name, writer.arranged(tables)) if tables else ()
         written += merged_rows
         mixed = [file for file in rejects if file not in alone]
         merged_rejects = writer.write_quarantine(lake, name, now, _tables(lake, mixed))

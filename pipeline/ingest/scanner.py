@@ -20,14 +20,14 @@ from pipeline.ingest.shapes import Odd
 from pipeline.lake.schema import ACCESS_LOGS, TIMESTAMP
 
 CHUNK_ROWS = 1 << 16
-TEXT_BYTES = 8 << 20
+TEXT_BYTES = 4 << 20
 """Rows, and bytes of each plain column, after which new arrays are begun; a line must fit into the latter."""
 
 _STRIDE = CHUNK_ROWS + 192
 """Rows from one column to the next: not a power of two, by which all columns would want the same lines of a cache."""
 
 MOST_KEYS = 128
-MOST_DISTINCT = 1 << 15
+MOST_DISTINCT = 1 << 14
 DISTINCT_BYTES = 32 << 20
 _ODD_LINES = 1 << 16
 
@@ -136,6 +136,7 @@ class Scanner:
         self._odd = np.empty((_ODD_LINES, 3), np.int64)
         self._full: list[Chunk] = []
         self._scanned: list[Scanned] = []
+        self._distinct = self._make_distinct()
         self._lay_out()
         self._begin_rows()
         self._begin_distinct()
@@ -152,8 +153,9 @@ class Scanner:
         known = len(self._keys)
         for line in lines:
             found = _flat(line)
-            is_log = found and all(found) and self.fields.is_access_log(found)
-            if is_log and len(self._keys.keys() | found.keys()) <= MOST_KEYS:
+            if not found or "" in found or not self.fields.is_access_log(found):
+                continue
+            if len(self._keys.keys() | found.keys()) <= MOST_KEYS:
                 self._keys.update(dict.fromkeys(found))
         if len(self._keys) > known:
             self._lay_out()
@@ -192,17 +194,20 @@ class Scanner:
         self._places = self._chunk.places()
         self._row = 0
 
-    def _begin_distinct(self) -> None:
+    def _make_distinct(self) -> kernel.Distinct:
         columns = len(CODED_TEXTS)
-        table = np.full((columns, 2 * MOST_DISTINCT), -1, np.int64)
+        self._table = np.empty((columns, 2 * MOST_DISTINCT), np.int64)
         self._spans = np.empty((columns, MOST_DISTINCT, 2), np.int64)
         self._text = np.empty(DISTINCT_BYTES, np.uint8)
-        self._used = np.zeros(columns + 1, np.int64)
-        self._table = table
-        self._distinct = kernel.Distinct(
-            _at(table), 2 * MOST_DISTINCT, _at(self._spans), MOST_DISTINCT, _at(self._text), DISTINCT_BYTES,
+        self._used = np.empty(columns + 1, np.int64)
+        return kernel.Distinct(
+            _at(self._table), 2 * MOST_DISTINCT, _at(self._spans), MOST_DISTINCT, _at(self._text), DISTINCT_BYTES,
             _at(self._used), columns,
         )  # fmt: skip
+
+    def _begin_distinct(self) -> None:
+        self._table.fill(-1)
+        self._used.fill(0)
 
     @staticmethod
     def count(data: bytes) -> int:

@@ -35,31 +35,34 @@ class Rejected:
     rejects: tuple[Reject, ...]
 
 
-def write_rows(lake: Lake, batch: str, tables: Sequence[pa.Table]) -> tuple[str, ...]:
-    """Write rows to one file an hour; returns the files' names relative to the lake.
-
-    Raises `LakeError` where the disk refuses; what was written so far is removed.
-    """
-    if not tables:
-        return ()
+def arranged(tables: Sequence[pa.Table]) -> pa.Table:
+    """Put rows into the order in which they are written: by hour, by cluster within it, by time within that."""
     rows = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
-    return _write_all(lake, [(access_logs_file(hour, batch), part) for hour, part in _by_hour(rows)])
-
-
-def _by_hour(rows: pa.Table) -> Iterable[tuple[datetime, pa.Table]]:
-    """Split rows by the hour in which they started; within one they stand by cluster, and by time within that."""
     started = rows["started_at"].cast(pa.int64()).to_numpy()
     cluster = rows["upstream_cluster"].combine_chunks()
     codes = pc.fill_null(cluster.indices, pa.scalar(len(cluster.dictionary), pa.int32())).to_numpy()
     by_time = np.argsort(started, kind="stable")
     hour = started[by_time] // _HOUR_US
-    begins = np.flatnonzero(np.diff(hour, prepend=hour[:1] - 1))
-    lengths = np.diff(begins, append=len(hour))
-    group = np.repeat(np.arange(len(begins)) * (len(cluster.dictionary) + 1), lengths) + codes[by_time]
+    number_of_hour = np.cumsum(np.diff(hour, prepend=hour[:1]) != 0)
+    group = number_of_hour * (len(cluster.dictionary) + 1) + codes[by_time]
     # numbers of 16 bits, as nearly all are, are sorted in one pass
     group = group.astype(np.min_scalar_type(group.max(initial=0)))
-    rows = rows.take(pa.array(by_time[np.argsort(group, kind="stable")]))
-    for number, begin, length in zip(hour[begins].tolist(), begins.tolist(), lengths.tolist(), strict=True):
+    return rows.take(pa.array(by_time[np.argsort(group, kind="stable")]))
+
+
+def write_rows(lake: Lake, batch: str, rows: pa.Table) -> tuple[str, ...]:
+    """Write rows, arranged, to one file an hour; returns the files' names relative to the lake.
+
+    Raises `LakeError` where the disk refuses; what was written so far is removed.
+    """
+    return _write_all(lake, [(access_logs_file(hour, batch), part) for hour, part in _by_hour(rows)])
+
+
+def _by_hour(rows: pa.Table) -> Iterable[tuple[datetime, pa.Table]]:
+    hours = rows["started_at"].cast(pa.int64()).to_numpy() // _HOUR_US
+    begins = np.flatnonzero(np.diff(hours, prepend=hours[:1] - 1))
+    lengths = np.diff(begins, append=len(hours))
+    for number, begin, length in zip(hours[begins].tolist(), begins.tolist(), lengths.tolist(), strict=True):
         yield datetime.fromtimestamp(number * 3600, UTC), rows.slice(begin, length)
 
 

@@ -1,7 +1,7 @@
 """Reads memory in words and vectors: loads, searches, comparisons, hashes of text at an address.
 
-Addresses are plain numbers: arrays handed from function to function cost a reference count each time, which took half of
-the kernel's time. Vectors of 32 bytes are LLVM's, which makes of them what the processor has. Whatever is read or
+Addresses are plain numbers: arrays handed from function to function cost a reference count each time, which took half
+of the kernel's time. Vectors of 32 bytes are LLVM's, which makes of them what the processor has. Whatever is read or
 compared here may be read up to `SLACK` bytes beyond its end, so that much must be there.
 """
 
