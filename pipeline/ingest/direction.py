@@ -119,12 +119,10 @@ class _Facts:
         forwarded = self._texts("x_forwarded_for", among)
         if forwarded.str.contains(",", literal=True).any():
             forwarded = forwarded.str.split(",").list.last()
-        both = pl.DataFrame(
-            {"last": forwarded.str.strip_chars(), "sender": self._texts("downstream_remote_address", among)}
-        )
-        host = (
-            pl.when(pl.col("last").str.contains(":", literal=True)).then("[" + pl.col("last") + "]").otherwise("last")
-        )
+        sender, last = pl.col("sender"), pl.col("last")
+        senders = self._texts("downstream_remote_address", among)
+        both = pl.DataFrame({"last": forwarded.str.strip_chars(), "sender": senders})
+        host = pl.when(last.str.contains(":", literal=True)).then("[" + last + "]").otherwise(last)
         # what is compared is text before the port, of five digits at most: a regular expression took ten times as long
         is_port = (sender.str.len_bytes() - host.str.len_bytes()).is_between(2, 6)
         is_peer = sender.str.starts_with(host + ":") & is_port & ~sender.str.ends_with(":0")
