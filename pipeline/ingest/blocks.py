@@ -9,6 +9,7 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
@@ -27,6 +28,11 @@ class Broken(Exception):  # noqa: N818 - it is no error here: load.py turns it i
 
 class Text(Protocol):
     """Decompressed text that can be read forwards."""
+
+    @property
+    def compression(self) -> str | None:
+        """Name what it is compressed with; None for plain text."""
+        ...
 
     def read(self, size: int, /) -> bytes | None:
         """Return up to `size` bytes, none at the end; raises `Broken` where the rest is damaged.
@@ -69,6 +75,8 @@ _DAMAGE: tuple[type[Exception], ...] = (
 class _Plain:
     """An uncompressed stream; a file is skipped by seeking."""
 
+    compression = None
+
     def __init__(self, raw: BinaryIO, head: bytes) -> None:
         self._raw, self._head = raw, head
 
@@ -93,23 +101,25 @@ class _Compressed:
     """Compressed members one after another, decompressed as they are asked for."""
 
     def __init__(self, raw: BinaryIO, head: bytes, kind: str, make: Callable[[], Any]) -> None:
-        self._raw, self._rest, self._kind, self._make = raw, head, kind, make
+        self._raw, self._rest, self.compression, self._make = raw, head, kind, make
         self._member: Any = make()
-        self._out = bytearray()
+        self._out: list[bytes] = []
+        self._held = 0
         self._damage: Broken | None = None
         self._is_done = False
 
     def read(self, size: int, /) -> bytes | None:
         is_waiting = False
-        while len(self._out) < size and not self._is_done and not is_waiting:
+        while self._held < size and not self._is_done and not is_waiting:
             is_waiting = not self._step()
-        if not self._out and is_waiting:
+        if not self._held and is_waiting:
             return None
-        if not self._out and self._damage:
+        if not self._held and self._damage:
             raise self._damage
-        got = bytes(self._out[:size])
-        del self._out[:size]
-        return got
+        got = b"".join(self._out)
+        self._out = [got[size:]] if len(got) > size else []
+        self._held = max(0, len(got) - size)
+        return got[:size]
 
     def skip(self, size: int, /) -> int:
         return _read_away(self, size)
@@ -125,7 +135,7 @@ class _Compressed:
             else:
                 self._end()
         except _DAMAGE as error:
-            self._stop(f"the {self._kind} data is damaged ({error})")
+            self._stop(f"the {self.compression} data is damaged ({error})")
         return True
 
     def _feed(self, data: bytes) -> None:
@@ -133,14 +143,15 @@ class _Compressed:
             if not data.strip(b"\0"):
                 return
             self._member = self._make()
-        self._out += self._member.decompress(data)
+        self._out.append(self._member.decompress(data))
+        self._held += len(self._out[-1])
         if self._member.eof:
             self._rest = self._member.unused_data
 
     def _end(self) -> None:
         self._is_done = True
         if not self._member.eof:
-            self._stop(f"the {self._kind} data ends in the middle")
+            self._stop(f"the {self.compression} data ends in the middle")
 
     def _stop(self, what: str) -> None:
         self._is_done, self._damage = True, Broken(f"{what}; what came before it was kept")
@@ -178,16 +189,11 @@ def open_text(raw: BinaryIO) -> Text:
     return _Plain(raw, head)
 
 
-def compression(text: Text) -> str | None:
-    """Name what opened text is compressed with; None for plain text."""
-    return text._kind if isinstance(text, _Compressed) else None
-
-
 class _Pushed:
     """Text with bytes put back in front of it."""
 
     def __init__(self, data: bytes, text: Text) -> None:
-        self._data, self._text = data, text
+        self._data, self._text, self.compression = data, text, text.compression
 
     def read(self, size: int, /) -> bytes | None:
         if self._data:
@@ -239,13 +245,10 @@ def blocks(
     """
     carry, broken = b"", None
     passing = _Passing(b"", 0, b"") if is_inside else None
-    while broken is None:
-        got, broken = _read(text, size or BLOCK_BYTES)
+    for got, broken in _pieces(text, size or BLOCK_BYTES):  # noqa: B007 - raised at the end
         if got is None:
             yield Block(b"", offset, first_line)
             continue
-        if not got:
-            break
         if passing:
             end = got.find(b"\n") + 1
             passing = passing.further(got[: end or len(got)])
@@ -284,6 +287,24 @@ class _Passing:
 
     def block(self, offset: int, first_line: int, *, is_open: bool = False, is_rest: bool = False) -> Block:
         return Block(self.beginning, offset, first_line, is_open, self.size, self.ending, is_rest)
+
+
+def _pieces(text: Text, size: int) -> Iterator[tuple[bytes | None, Broken | None]]:
+    """Read to the end, piece by piece; damage comes with the last one. None says that a pipe has nothing at the moment.
+
+    Compressed text is read by a thread, one piece ahead: decompressing takes as long as what is done with it.
+    """
+    if text.compression is None:
+        while (piece := _read(text, size))[0] != b"":
+            yield piece
+        yield piece
+        return
+    with ThreadPoolExecutor(1) as worker:
+        ahead = worker.submit(_read, text, size)
+        while (piece := ahead.result())[0] != b"":
+            ahead = worker.submit(_read, text, size)
+            yield piece
+        yield piece
 
 
 def _read(text: Text, size: int) -> tuple[bytes | None, Broken | None]:

@@ -166,7 +166,7 @@ def _explain(source: Source, raw: BinaryIO, fields: FieldMap, most_lines: int) -
         problem = str(broken)
     if is_whole:
         seen.see(wrappers.close(pending, last, is_open=is_open))
-    return _explained(source, seen, blocks.compression(text), size, is_whole=is_whole, problem=problem)
+    return _explained(source, seen, text.compression, size, is_whole=is_whole, problem=problem)
 
 
 def _see_block(seen: _Seen, block: Block, pending: wrappers.Pending) -> wrappers.Pending:
