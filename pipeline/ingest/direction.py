@@ -31,13 +31,13 @@ def decide(rows: pa.Table) -> pa.Table:
     facts = _Facts(rows)
     gateway = facts.is_gateway()
     inbound, outbound = facts.is_inbound(), facts.is_outbound()
-    direction = np.select([inbound, outbound, gateway & ~facts.is_tunnel], [0, 1, 1], 2)
-    is_client_gateway = (direction == 1) & gateway
-    reporter = np.select([facts.is_waypoint, is_client_gateway, direction != 2], [2, 1, 0], 3)
+    direction = np.where(inbound, 0, np.where(outbound | (gateway & ~facts.is_tunnel), 1, 2)).astype(np.int32)
+    reporter = np.where(direction == 1, np.where(gateway, 1, 0), np.where(direction == 2, 3, 0)).astype(np.int32)
+    reporter[facts.is_waypoint] = 2
     directions = ["inbound", "outbound", "unknown"]
     reporters = ["sidecar", "gateway", "waypoint", "unknown"]
     for name, codes, names in (("direction", direction, directions), ("reporter", reporter, reporters)):
-        coded = pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(names))
+        coded = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names))
         rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), coded)
     return rows
 
