@@ -16,7 +16,7 @@ from pipeline.errors import LakeError
 from pipeline.ingest import writer
 from pipeline.lake import ledger
 from pipeline.lake.layout import Lake
-from pipeline.lake.ledger import CHECKPOINT_BYTES, Batch, Ledger, Load
+from pipeline.lake.ledger import CHECKPOINT_BYTES, STARTS, Batch, Ledger, Load
 
 MANY_BATCHES = 50
 """Small batches are merged when there are this many."""
@@ -89,7 +89,10 @@ def _tables(lake: Lake, files: Iterable[str]) -> list[pa.Table]:
 
 
 def merged_loads(chosen: Sequence[Batch], others: Sequence[Batch]) -> list[Load]:
-    """Return the loads of batches, each chain of one source's loads as one load."""
+    """Return the loads of batches, each chain of one source's loads as one load.
+
+    A mark within a source's first `STARTS[0]` bytes stays, since by it alone a copy as short as that is known.
+    """
     outside = {id_ for batch in others for load in batch.loads for id_ in (load.continues, load.takes_back) if id_}
     merged: dict[str, Load] = {}
     followers: dict[str, int] = {}
@@ -100,7 +103,8 @@ def merged_loads(chosen: Sequence[Batch], others: Sequence[Batch]) -> list[Load]
     for batch, load in every:
         own = replace(load, loaded_at=load.loaded_at or batch.loaded_at)
         before = merged.get(load.continues or "")
-        if before and before.source == load.source and followers[before.load_id] == 1 and before.load_id not in outside:
+        is_alone = before and followers[before.load_id] == 1 and before.load_id not in outside
+        if before and is_alone and before.source == load.source and before.mark.offset >= STARTS[0]:
             del merged[before.load_id]
             own = joined(before, own)
         merged[own.load_id] = own
