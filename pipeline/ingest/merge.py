@@ -28,20 +28,25 @@ MERGED_ROWS = 1 << 18
 """Rows of a merged batch at most, so that it fits in memory as any batch does."""
 
 
-def merge_small(lake: Lake, now: datetime) -> None:
-    """Merge the lake's small batches where there are many. Needs the lock; after a `LakeError` nothing has changed."""
+def merge_small(lake: Lake, now: datetime) -> bool:
+    """Merge the lake's small batches where there are many; says whether it did.
+
+    Needs the lock. After a `LakeError` nothing has changed.
+    """
     held = ledger.read_ledger(lake)
     small = [batch for batch in held.batches if _rows(batch) < SMALL_ROWS]
     if len(small) < MANY_BATCHES:
-        return
+        return False
     chosen, rows = [], 0
     for batch in small:
         rows += _rows(batch)
         if rows > MERGED_ROWS:
             break
         chosen.append(batch)
-    if len(chosen) > 1:
-        _merge(lake, held, chosen, now)
+    if len(chosen) < 2:
+        return False
+    _merge(lake, held, chosen, now)
+    return True
 
 
 def _rows(batch: Batch) -> int:
