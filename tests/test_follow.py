@@ -246,18 +246,19 @@ def _wait_for(lake: Lake, rows: int, process: "subprocess.Popen[str]") -> None:
         time.sleep(0.05)
 
 
-def test_a_new_file_in_the_place_of_one_that_is_gone_keeps_its_own_name(
+def test_a_file_that_is_not_held_open_goes_by_the_name_that_leads_to_it(
     lake: Lake, logs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file system gives the number of a removed file to the next one, if nobody holds it open."""
+    """A file system gives the number of a removed file to the next one: by the old name it would be another pod's."""
     monkeypatch.setattr(following, "OPEN_FILES", 1)
     append(logs / "old.log", lines(2))
     os.utime(logs / "old.log", (0, 0))
     append(logs / "busy.log", line(2))
     follower = Follower(lake, logs)
     follower.wait_for(3)
-    (logs / "old.log").unlink()
+    (logs / "old.log").rename(logs / "new.log")
     append(logs / "new.log", lines(2, 3))
+    os.utime(logs / "new.log", (1, 1))
     follower.wait_for(5)
     follower.stop()
 
