@@ -279,7 +279,7 @@ def test_a_follow_merges_as_it_goes(lake: Lake, logs: Path, monkeypatch: pytest.
         most = max(most, len(lake.files()))
     summary = follower.stop()
 
-    assert most < 20
+    assert most < 40  # sixty without
     assert len(lake.ledger.batches) < 10
     assert ids(lake) == numbered(60)
     assert (summary.counts.rows, summary.counts.rejects) == (60, 20)
@@ -303,7 +303,7 @@ def test_a_followed_pipe_merges_as_it_goes(lake: Lake, monkeypatch: pytest.Monke
         follower._thread.join(10)
         assert follower.stop().counts.rows == 36
 
-    assert most < 14
+    assert most < 25  # thirty-seven without
     assert ids(lake) == numbered(36)
     assert lake.take("-", stdin=io.BytesIO(lines(36))).counts.lines == 0
 
