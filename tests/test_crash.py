@@ -101,9 +101,13 @@ def test_kills_during_a_follow_lose_and_double_nothing(forge: Forge, tmp_path: P
                 (logs / name).write_bytes(texts.pop(name))
                 (logs / name).rename(logs / f"{turn}-{step}.log.1")
             time.sleep(chance.uniform(0, 0.04))
+        if turn == 7:  # one lives until it has merged, however busy the machine is
+            while not any(batch.replaces for batch in stormy.ledger.batches):
+                texts["a.log"] = texts.get("a.log", b"") + line(len(texts.get("a.log", b"")))
+                (logs / "a.log").write_bytes(texts["a.log"])
+                time.sleep(0.1)
         os.kill(process, signal.SIGKILL)
         assert forge.end() == -signal.SIGKILL
-    has_merged = any(batch.replaces for batch in stormy.ledger.batches)
     for name, text in texts.items():
         (logs / name).write_bytes(text)
     assert forge.run(stormy.root, logs, follow=0.3) == 0
@@ -112,7 +116,6 @@ def test_kills_during_a_follow_lose_and_double_nothing(forge: Forge, tmp_path: P
         assert forge.run(stormy.root, logs, follow=0.1, keep_seconds=0) == 0
     calm.take(logs)
 
-    assert has_merged
     assert reader.wrong == []
     assert reader.reads > 10
     assert without_source(stormy.rows()) == without_source(calm.rows())
