@@ -1,20 +1,27 @@
-"""A process that forks ingests on request, so that many can be started and killed in little time.
+"""A process that forks ingests on request, to start and kill many in little time, and a reader of what they write.
 
-It has imported everything and started no thread, so a fork is a fresh `meshlog ingest` without its half second of
-imports. Batches and blocks are small, so that a few thousand lines make many commits.
+The process has imported everything and started no thread, so a fork is a fresh `meshlog ingest` without its half second
+of imports. Batches and blocks are small, so that a few thousand lines make many commits.
 """
 
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pyarrow.parquet as pq
+
+from pipeline.lake.layout import open_lake
+from pipeline.lake.ledger import read_ledger
+
 SERVER = """
-import json, os, pathlib, signal, sys
-from pipeline.ingest import blocks, direction, gather, load, merge, normalise, odd, writer
+import json, os, pathlib, signal, sys, time
+from pipeline.ingest import blocks, direction, follow, gather, load, merge, normalise, odd, writer
 from pipeline.lake import ledger
 
 steps = 0
@@ -32,6 +39,9 @@ def dying(function, last):
         return made
     return step
 
+def print_error(text):
+    print(text, file=sys.stderr, flush=True)
+
 def ingest(call):
     blocks.BLOCK_BYTES, gather.BATCH_ROWS = call["block_bytes"], call["batch_rows"]
     ledger.KEEP_SECONDS, merge.MANY_BATCHES = call["keep_seconds"], call["many_batches"]
@@ -46,9 +56,15 @@ def ingest(call):
         for name in ("replace", "unlink", "mkdir"):
             setattr(pathlib.Path, name, dying(getattr(pathlib.Path, name), last))
     try:
-        load.load(call["paths"], call["lake"])
+        if call["follow"]:
+            follow.LOOK_SECONDS = follow.MERGE_SECONDS = 0.01
+            until = time.monotonic() + call["follow"]
+            stop = lambda: time.monotonic() > until
+            follow.follow(call["paths"], call["lake"], every=0.02, has_to_stop=stop, tell=print_error)
+        else:
+            load.load(call["paths"], call["lake"])
     except Exception as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        print_error(f"{type(error).__name__}: {error}")
         os._exit(1)
     os._exit(0)
 
@@ -64,7 +80,10 @@ while request := sys.stdin.readline():
 
 
 class Forge:
-    """Starts ingests: `start` returns a process id, `end` waits and returns its exit code (negative: a signal)."""
+    """Starts ingests: `start` returns a process id, `end` waits and returns its exit code (negative: a signal).
+
+    `follow` is for how many seconds to follow, rather than to ingest once.
+    """
 
     def __init__(self) -> None:
         root = Path(__file__).parents[1]
@@ -86,6 +105,7 @@ class Forge:
             "batch_rows": 100,
             "die_at": 0,
             "file_limit": 0,
+            "follow": 0,
             "keep_seconds": 3600,
             "many_batches": 10,
         }
@@ -105,3 +125,38 @@ class Forge:
     def run(self, lake: Path, *paths: Path, **options: Any) -> int:
         self.start(lake, paths, **options)
         return self.end()
+
+
+class Reader(threading.Thread):
+    """Reads a lake over and over, as a query does, and notes what does not fit together."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(daemon=True)
+        self.root, self.reads, self.wrong = root, 0, list[str]()
+        self.is_done = threading.Event()
+
+    def run(self) -> None:
+        while not self.is_done.is_set():
+            if (self.root / "ledger").is_dir():
+                try:
+                    self._read()
+                except Exception as error:
+                    self.wrong.append(repr(error))
+            time.sleep(0.01)
+
+    def _read(self) -> None:
+        ledger = read_ledger(open_lake(self.root))
+        loads = ledger.loads().to_pylist()
+        counts = {
+            "access_logs": sum(load["rows"] for load in loads),
+            "quarantine": sum(load["rejects"] for load in loads),
+        }
+        for dataset, count in counts.items():
+            found = sum(pq.read_metadata(self.root / name).num_rows for name in ledger.files(dataset))
+            if found != count:
+                self.wrong.append(f"{found} {dataset}, not {count}")
+        self.reads += 1
+
+    def end(self) -> None:
+        self.is_done.set()
+        self.join(10)

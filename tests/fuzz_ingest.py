@@ -65,6 +65,9 @@ def play(seed: int, *, is_told: bool) -> bool:
         traceback.print_exc()
         say(f"seed {seed} failed; its logs and lake are in {root}")
         return False
+    except KeyboardInterrupt:
+        shutil.rmtree(root)
+        raise
     shutil.rmtree(root)
     return True
 
@@ -80,10 +83,13 @@ def main() -> int:
     first = random.SystemRandom().randrange(1 << 32)
     say(f"seeds from {first}")
     until, played = time.monotonic() + asked.minutes * 60, 0
-    while time.monotonic() < until:
-        if not play(first + played, is_told=False):
-            return 1
-        played += 1
+    try:
+        while time.monotonic() < until:
+            if not play(first + played, is_told=False):
+                return 1
+            played += 1
+    except KeyboardInterrupt:
+        say("interrupted")
     say(f"{played} histories without a fault")
     return 0
 

@@ -4,60 +4,22 @@ import os
 import random
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
-from crashing import Forge
+from crashing import Forge, Reader
 from ingesting import NOISE, Lake, line, lines
 
-from pipeline.lake.layout import open_lake
-from pipeline.lake.ledger import DATASETS, read_ledger
+from pipeline.lake.ledger import DATASETS
 
 
 @pytest.fixture(scope="module")
 def forge() -> Iterator[Forge]:
     with Forge() as made:
         yield made
-
-
-class Reader(threading.Thread):
-    """Reads a lake over and over, as a query does, and notes what does not fit together."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__()
-        self.root, self.reads, self.wrong = root, 0, list[str]()
-        self.is_done = threading.Event()
-
-    def run(self) -> None:
-        while not self.is_done.is_set():
-            if (self.root / "ledger").is_dir():
-                try:
-                    self._read()
-                except Exception as error:
-                    self.wrong.append(repr(error))
-            time.sleep(0.01)
-
-    def _read(self) -> None:
-        ledger = read_ledger(open_lake(self.root))
-        loads = ledger.loads().to_pylist()
-        counts = {
-            "access_logs": sum(load["rows"] for load in loads),
-            "quarantine": sum(load["rejects"] for load in loads),
-        }
-        for dataset, count in counts.items():
-            found = sum(pq.read_metadata(self.root / name).num_rows for name in ledger.files(dataset))
-            if found != count:
-                self.wrong.append(f"{found} {dataset}, not {count}")
-        self.reads += 1
-
-    def end(self) -> None:
-        self.is_done.set()
-        self.join(10)
 
 
 def without_source(rows: list[dict[str, Any]]) -> list[str]:
@@ -110,6 +72,52 @@ def test_sixty_kills_at_random_moments_lose_and_double_nothing(forge: Forge, tmp
 
     assert reader.wrong == []
     assert reader.reads > 20
+    assert without_source(stormy.rows()) == without_source(calm.rows())
+    assert without_source(stormy.rejects()) == without_source(calm.rejects())
+    assert_whole(stormy)
+
+
+def test_kills_during_a_follow_lose_and_double_nothing(forge: Forge, tmp_path: Path) -> None:
+    """Logs grow by halves of lines, rotate and appear while they are followed, and batches are merged meanwhile."""
+    chance = random.Random(os.environ.get("SEED", "7"))
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    stormy, calm = Lake(tmp_path / "stormy"), Lake(tmp_path / "calm")
+    reader = Reader(stormy.root)
+    reader.start()
+    texts: dict[str, bytes] = {}
+    for turn in range(15):
+        process = forge.start(stormy.root, [logs], follow=60, many_batches=4)
+        for step in range(chance.randrange(1, 12)):
+            name = chance.choice(["a.log", "b.log", f"{turn}.log"])
+            number = 100_000 * turn + 1000 * step
+            added = lines(chance.choice([1, 9, 150]), number) + line(number, response_code="x") + NOISE
+            at = len(texts.get(name, b"")) - chance.choice([0, 0, 30, 300])
+            texts[name] = texts.get(name, b"") + added
+            with (logs / name).open("ab") as file:
+                size = file.tell()
+                file.write(texts[name][size : max(size, at + len(added))])
+            if name == "b.log" and step % 3 == 0:
+                (logs / name).write_bytes(texts.pop(name))
+                (logs / name).rename(logs / f"{turn}-{step}.log.1")
+            time.sleep(chance.uniform(0, 0.04))
+        if turn == 7:  # one lives until it has merged, however busy the machine is
+            while not any(batch.replaces for batch in stormy.ledger.batches):
+                texts["a.log"] = texts.get("a.log", b"") + line(len(texts.get("a.log", b"")))
+                (logs / "a.log").write_bytes(texts["a.log"])
+                time.sleep(0.1)
+        os.kill(process, signal.SIGKILL)
+        assert forge.end() == -signal.SIGKILL
+    for name, text in texts.items():
+        (logs / name).write_bytes(text)
+    assert forge.run(stormy.root, logs, follow=0.3) == 0
+    reader.end()
+    for _ in range(2):
+        assert forge.run(stormy.root, logs, follow=0.1, keep_seconds=0) == 0
+    calm.take(logs)
+
+    assert reader.wrong == []
+    assert reader.reads > 10
     assert without_source(stormy.rows()) == without_source(calm.rows())
     assert without_source(stormy.rejects()) == without_source(calm.rejects())
     assert_whole(stormy)

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crashing import Reader
 from ingesting import Lake, line, lines
 
 from pipeline.errors import LockedError, UsageError
 from pipeline.ingest import follow as following
+from pipeline.ingest import merge
 from pipeline.ingest.follow import follow
 from pipeline.ingest.load import Summary
 from pipeline.lake import ledger
@@ -159,9 +161,12 @@ def test_a_renamed_file_is_read_to_its_end(lake: Lake, logs: Path) -> None:
     assert ids(lake) == numbered(30)
 
 
-@pytest.mark.parametrize("is_compressed", [False, True])
-def test_rotation_within_a_folder_gives_each_line_once(lake: Lake, logs: Path, is_compressed: bool) -> None:
+@pytest.mark.parametrize(("is_compressed", "most_open"), [(False, 1024), (True, 1024), (False, 1)])
+def test_rotation_within_a_folder_gives_each_line_once(
+    lake: Lake, logs: Path, is_compressed: bool, most_open: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Names move on, archives are compressed and the oldest goes: the lake has every line once."""
+    monkeypatch.setattr(following, "OPEN_FILES", most_open)
     log = logs / "access.log"
     log.touch()
     follower = Follower(lake, logs)
@@ -200,6 +205,126 @@ def test_copy_and_truncate_gives_each_line_once(lake: Lake, logs: Path) -> None:
 
     assert ids(lake) == numbered(40)
     assert lake.rejects() == []
+
+
+FEW_FILES = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+from pipeline.cli import cli
+cli()
+"""
+
+
+def test_more_files_than_may_be_open_are_followed(lake: Lake, logs: Path) -> None:
+    """Two hundred files, half as many descriptors: all that is added, in files renamed and new ones too, is read."""
+    for number in range(200):
+        append(logs / f"{number}.log", line(number))
+    with _command("ingest", logs, "--follow", "--every", "0.1", "--lake", lake.root, script=FEW_FILES) as process:
+        _wait_for(lake, 200, process)
+        for number in range(0, 200, 2):
+            append(logs / f"{number}.log", line(200 + number))
+            append(logs / f"new-{number}.log", line(201 + number))
+        _wait_for(lake, 400, process)
+        for number in range(0, 200, 20):
+            append(logs / f"{number}.log", line(400 + number // 20))
+            (logs / f"{number}.log").rename(logs / f"{number}.log.1")
+            append(logs / f"{number}.log", line(410 + number // 20))
+        _wait_for(lake, 420, process)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+
+    assert process.returncode == 0, said
+    assert said.splitlines()[:-1] == []
+    assert ids(lake) == numbered(420)
+
+
+def _wait_for(lake: Lake, rows: int, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 20
+    while not (lake.root / "lake.json").exists() or lake.totals()["rows"] < rows:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_file_that_is_not_held_open_goes_by_the_name_that_leads_to_it(
+    lake: Lake, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system gives the number of a removed file to the next one: by the old name it would be another pod's."""
+    monkeypatch.setattr(following, "OPEN_FILES", 1)
+    append(logs / "old.log", lines(2))
+    os.utime(logs / "old.log", (0, 0))
+    append(logs / "busy.log", line(2))
+    follower = Follower(lake, logs)
+    follower.wait_for(3)
+    (logs / "old.log").rename(logs / "new.log")
+    append(logs / "new.log", lines(2, 3))
+    os.utime(logs / "new.log", (1, 1))
+    follower.wait_for(5)
+    follower.stop()
+
+    assert [row["source"] for row in lake.rows() if row["request_id"] in ("id-3", "id-4")] == [f"{logs}/new.log"] * 2
+
+
+def test_a_follow_merges_as_it_goes(lake: Lake, logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many small batches leave few files and records, and what it knows of them shrinks alike; no line is lost."""
+    monkeypatch.setattr(following, "MERGE_SECONDS", 0)
+    monkeypatch.setattr(merge, "MANY_BATCHES", 5)
+    monkeypatch.setattr(ledger, "KEEP_SECONDS", 0)
+    follower = Follower(lake, logs)
+    most = 0
+    for number in range(20):
+        append(logs / "a.log", lines(3, 3 * number))
+        append(logs / "b.log", line(1000 + number, response_code="x"))
+        follower.wait_for(3 * number + 1)
+        most = max(most, len(lake.files()))
+    summary = follower.stop()
+
+    assert most < 40  # sixty without
+    assert len(lake.ledger.batches) < 10
+    assert ids(lake) == numbered(60)
+    assert (summary.counts.rows, summary.counts.rejects) == (60, 20)
+    assert len(lake.rejects()) == lake.totals()["rejects"] == 20
+    assert lake.take(logs).counts.lines == 0
+
+
+def test_a_followed_pipe_merges_as_it_goes(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with files."""
+    monkeypatch.setattr(following, "MERGE_SECONDS", 0)
+    monkeypatch.setattr(merge, "MANY_BATCHES", 3)
+    monkeypatch.setattr(ledger, "KEEP_SECONDS", 0)
+    most = 0
+    with pipe() as (reader, writer):
+        follower = Follower(lake, "-", stdin=reader)
+        for number in range(12):
+            writer.write(lines(3, 3 * number))
+            follower.wait_for(3 * number + 1)
+            most = max(most, len(lake.files()))
+        writer.close()
+        follower._thread.join(10)
+        assert follower.stop().counts.rows == 36
+
+    assert most < 25  # thirty-seven without
+    assert ids(lake) == numbered(36)
+    assert lake.take("-", stdin=io.BytesIO(lines(36))).counts.lines == 0
+
+
+def test_a_reader_sees_whole_batches_while_a_follow_merges(
+    lake: Lake, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever listed the files can read them all, merged meanwhile or not."""
+    monkeypatch.setattr(following, "MERGE_SECONDS", 0)
+    monkeypatch.setattr(merge, "MANY_BATCHES", 3)
+    follower, reader = Follower(lake, logs), Reader(lake.root)
+    reader.start()
+    for number in range(12):
+        append(logs / "a.log", lines(3, 3 * number) + line(1000 + number, response_code="x"))
+        follower.wait_for(3 * number + 1)
+    follower.stop()
+    reader.end()
+
+    assert reader.wrong == []
+    assert reader.reads > 12
+    assert any(batch.replaces for batch in lake.ledger.batches)
 
 
 def test_a_followed_folder_and_a_batch_run_count_alike(lake: Lake, logs: Path, tmp_path: Path) -> None:
@@ -294,8 +419,9 @@ def test_a_pipe_beside_files_is_a_usage_error(lake: Lake, logs: Path) -> None:
         follow(["-", str(logs)], lake.root, every=1, has_to_stop=lambda: True, tell=print)
 
 
-def _command(*arguments: object, **options: Any) -> "subprocess.Popen[str]":
-    script = "from pipeline.cli import cli; cli()"
+def _command(
+    *arguments: object, script: str = "from pipeline.cli import cli; cli()", **options: Any
+) -> "subprocess.Popen[str]":
     root = Path(__file__).parents[1]
     call = [sys.executable, "-c", script, *map(str, arguments)]
     return subprocess.Popen(call, cwd=root, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **options)

@@ -11,6 +11,7 @@ import pytest
 from ingesting import Lake, line, lines
 
 from pipeline.errors import LakeError, LockedError
+from pipeline.lake import ledger
 from pipeline.lake.layout import create_lake
 from pipeline.lake.ledger import Batch, Counts, Ledger, Load, Torn, commit, mark_of, read_ledger, write_lock
 from pipeline.lake.schema import LOADS
@@ -113,6 +114,31 @@ def test_a_damaged_record_is_a_lake_error(tmp_path: Path) -> None:
     (lake.ledger / "1.json").write_text('{"batch": "1"')
 
     with pytest.raises(LakeError, match=r"1\.json: the ledger record cannot be read"):
+        read_ledger(lake)
+
+
+def test_a_record_removed_while_it_is_read_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A merge replaced it long ago; what is left is listed anew."""
+    lake = create_lake(tmp_path / "lake")
+    for name in ("1", "2"):
+        commit(lake, Batch(name, "2021-02-18T00:00:00+00:00", {}, ()))
+    read = ledger._read_batch
+
+    def removing(path: Path) -> Batch:
+        (lake.ledger / "1.json").unlink(missing_ok=True)
+        return read(path)
+
+    monkeypatch.setattr(ledger, "_read_batch", removing)
+
+    assert [batch.batch for batch in read_ledger(lake).batches] == ["2"]
+
+
+def test_a_record_that_cannot_be_there_is_a_lake_error(tmp_path: Path) -> None:
+    """A link that leads nowhere is listed however often one looks."""
+    lake = create_lake(tmp_path / "lake")
+    (lake.ledger / "1.json").symlink_to(tmp_path / "nowhere")
+
+    with pytest.raises(LakeError, match="links that lead nowhere"):
         read_ledger(lake)
 
 

@@ -92,6 +92,20 @@ def test_an_open_line_can_still_be_taken_back(lake: Lake, tmp_path: Path) -> Non
     assert (len(lake.rejects()), lake.totals()["rejects"], lake.totals()["rows"]) == (2, 2, 5)
 
 
+def test_a_short_copy_that_was_known_is_known_after_a_merge(lake: Lake, tmp_path: Path) -> None:
+    """A copy of a first line too short to be told by how it begins is known by the position behind that line."""
+    log, copy = tmp_path / "a.log", tmp_path / "b.log"
+    log.write_bytes(b"\r\n")
+    copy.write_bytes(b"\r\n")
+    lake.take(log)
+    assert lake.take(copy).counts.lines == 0
+    grow(lake, log, 4)
+    assert len(lake.ledger.batches) == 1
+
+    assert lake.take(copy).counts.lines == 0
+    assert lake.totals()["lines"] == 1 + 6
+
+
 def test_a_merge_that_fails_changes_nothing(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ingest itself is done by then, so it is no error."""
     log = tmp_path / "a.log"

@@ -26,6 +26,16 @@ def names(*paths: object) -> list[str]:
     return [Path(source.name).name for source in expand([str(path) for path in paths]).sources]
 
 
+def test_a_file_that_is_gone_since_it_was_listed_is_left_out(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder whose logs rotate is no error; a path that the user names is."""
+    listed = [(str(logs), list[str](), ["b.log", "gone.log"])]
+    monkeypatch.setattr(os, "walk", lambda *_, **__: listed)
+
+    assert names(logs) == ["b.log"]
+    with pytest.raises(InputError, match="there is no such file"):
+        names(logs / "gone.log")
+
+
 def test_a_folder_is_read_in_order_and_what_is_left_out_is_named(logs: Path) -> None:
     """Hidden files and files that are evidently no logs are skipped, not silently."""
     expansion = expand([str(logs)])

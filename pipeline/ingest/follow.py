@@ -2,16 +2,19 @@
 
 Each pass is an ordinary ingest of the files that changed, so what is known is left out by content, whatever rotation
 did to names. Two things are more than that. A file is held open as long as it may grow, so that its last lines are
-read even where it was renamed out of sight. And a last line without newline waits until the file is quiet, since a
-writer that flushes its buffer leaves half a line more often than not.
+read even where it was renamed out of sight; of more files than may be open, those that changed last. And a last line
+without newline waits until the file is quiet, since a writer that flushes its buffer leaves half a line more often
+than not.
 
 The lake is held from the first moment to the last, as by any ingest. A file that is truncated in place loses what was
-written to it since the last look, at most `LOOK_SECONDS` ago, unless the copy made of it is followed too.
+written to it since the last look, at most `LOOK_SECONDS` ago, unless the copy made of it is followed too. So does one
+that is not held open and is renamed out of sight.
 """
 
 import contextlib
 import io
 import os
+import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,7 +31,7 @@ from pipeline.ingest.merge import merge_small
 from pipeline.ingest.pipe import Pipe
 from pipeline.ingest.shapes import LINE_LIMIT, Source
 from pipeline.ingest.sources import expand
-from pipeline.lake.layout import Lake
+from pipeline.lake.ledger import Known, read_ledger, remove_leftovers
 
 LOOK_SECONDS = 1.0
 """How often files are looked at."""
@@ -38,6 +41,9 @@ GONE_SECONDS = 60.0
 
 MERGE_SECONDS = 60.0
 """How often it is seen whether there are small batches to merge."""
+
+OPEN_FILES = 1024
+"""How many files are held open at most, and never more than half of what the process may open."""
 
 _PIECE = 64 << 10
 
@@ -67,7 +73,7 @@ def follow(
         raise UsageError("--follow takes `-` or files, not both. Run it twice, with a lake for each")
     timer = _Timer(every)
     with writing(sources, lake_root, mapping=mapping, labels=labels, memory=memory, is_due=timer.is_due) as ingest:
-        told, merger = _Told(ingest, tell), _Merger(ingest.gathering.lake)
+        told, merger = _Told(ingest, tell), _Merger(ingest)
         if any(is_pipe):
             for _ in ingest.read(sources[0], Pipe(stdin or _stdin(), every, has_to_stop)):
                 told.news()
@@ -100,17 +106,24 @@ class _Timer:
 
 @dataclass
 class _Merger:
-    """Merges small batches now and then."""
+    """Merges small batches now and then, so that a follow of weeks leaves neither files nor memory full of them."""
 
-    lake: Lake
+    ingest: Ingest
     last: float = field(default_factory=time.monotonic)
 
     def now_and_then(self) -> None:
         """Merge if some time has passed; a disk that refuses is met again by the next commit, which says so."""
-        if time.monotonic() - self.last >= MERGE_SECONDS:
-            self.last = time.monotonic()
-            with contextlib.suppress(LakeError):
-                merge_small(self.lake, datetime.now(UTC))
+        if time.monotonic() - self.last < MERGE_SECONDS:
+            return
+        self.last = time.monotonic()
+        gathering, lake = self.ingest.gathering, self.ingest.gathering.lake
+        gathering.commit()
+        gathering.settle()  # what is being written is named by no record, as what was left behind is
+        with contextlib.suppress(LakeError):
+            if merge_small(lake, datetime.now(UTC)):
+                held = read_ledger(lake)
+                remove_leftovers(lake, held)
+                self.ingest.known = Known(held)
 
 
 @dataclass
@@ -155,27 +168,51 @@ class _Told:
 
 @dataclass
 class _Held:
-    """A file that may grow, held open; `is_moving` while it grew at the last look."""
+    """A file that may grow, held open where `file` is set."""
 
     source: Source
-    file: BinaryIO
     key: tuple[int, int]
+    """Device and inode: the file, whatever it is called by now."""
+    path: str = ""
+    """Where it was at the last look."""
+    file: BinaryIO | None = None
     seen: tuple[int, int] = (-1, -1)
     """Size and time of change at the last look."""
     changed_at: float = 0.0
     read: tuple[int, int] = (-1, -1)
     """What `seen` was when it was read, with the size up to which it was."""
     is_gone: bool = False
+    """Whether the paths no longer lead to it."""
 
-    def look(self) -> None:
-        status = os.fstat(self.file.fileno())
+    def look(self, status: os.stat_result) -> None:
         now = (status.st_size, status.st_mtime_ns)
         if now != self.seen:
             self.seen, self.changed_at = now, time.monotonic()
 
+    def open(self) -> BinaryIO | None:
+        """Open it if it is not; None where its path has come to lead elsewhere."""
+        if self.file is None:
+            with contextlib.suppress(OSError):
+                # without a buffer, which would show what was there before a truncation
+                file = Path(self.path).open("rb", buffering=0)  # noqa: SIM115 - `close` closes it
+                if _key(os.fstat(file.fileno())) == self.key:
+                    self.file = file
+                else:
+                    file.close()
+        return self.file
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
     @property
     def quiet_for(self) -> float:
         return time.monotonic() - self.changed_at
+
+
+def _key(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 class _Following:
@@ -184,6 +221,8 @@ class _Following:
     def __init__(self, ingest: Ingest, paths: Sequence[str | PathLike[str]], told: _Told, every: float) -> None:
         self._ingest, self._paths, self._told, self._every = ingest, paths, told, every
         self._held: dict[tuple[int, int], _Held] = {}
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most_open = OPEN_FILES if limit == resource.RLIM_INFINITY else min(OPEN_FILES, limit // 2)
 
     def run(self, timer: _Timer, merger: _Merger, has_to_stop: Callable[[], bool]) -> None:
         try:
@@ -197,7 +236,7 @@ class _Following:
             self._pass(is_last=True)
         finally:
             for held in self._held.values():
-                held.file.close()
+                held.close()
 
     def _rest(self, has_to_stop: Callable[[], bool]) -> None:
         until = time.monotonic() + min(LOOK_SECONDS, self._every)
@@ -206,54 +245,61 @@ class _Following:
 
     def _pass(self, *, is_last: bool) -> None:
         self._find()
+        self._choose_open()
         for held in self._held.values():
-            held.look()
             if held.seen != held.read:
+                was_open = held.file is not None
                 self._read(held, is_last=is_last)
+                if not was_open:
+                    held.close()
         self._told.news()
         self._let_go()
 
     def _find(self) -> None:
-        """Hold what the paths lead to now, and note which of the held files they no longer lead to."""
+        """Look at what the paths lead to now, and at the held files that they no longer lead to."""
         found = set()
         for source in expand(self._paths, self._told.refusal).sources:
-            key = self._hold(source)
-            if key:
+            with contextlib.suppress(OSError):  # it went away in this moment
+                status = Path(source.path or "").stat()
+                key = _key(status)
                 found.add(key)
+                held = self._held.setdefault(key, _Held(source, key))
+                held.path = source.path or ""
+                held.look(status)
+                if held.file is None:  # renamed, or another file that got the number of one that is gone
+                    held.source = source
         for key, held in self._held.items():
             held.is_gone = key not in found
+            if held.is_gone and held.file:
+                held.look(os.fstat(held.file.fileno()))
 
-    def _hold(self, source: Source) -> tuple[int, int] | None:
-        path = Path(source.path or "")
-        try:
-            status = path.stat()
-            key = (status.st_dev, status.st_ino)
-            if key in self._held:
-                return key
-            file = path.open("rb")
-        except OSError:
-            return None  # it went away in this moment
-        status = os.fstat(file.fileno())
-        key = (status.st_dev, status.st_ino)
-        if key in self._held:
-            file.close()
-        else:
-            self._held[key] = _Held(source, file, key)
-        return key
+    def _choose_open(self) -> None:
+        """Hold the files open that changed last, above all those that no path leads to: they cannot be opened again."""
+        latest = sorted(self._held.values(), key=lambda held: (held.is_gone, held.seen[1]), reverse=True)
+        for held in latest[self._most_open :]:
+            if held.is_gone:
+                self._read(held, is_last=True)
+            held.close()
+        for held in latest[: self._most_open]:
+            held.open()
 
     def _let_go(self) -> None:
         for key, held in list(self._held.items()):
-            if held.is_gone and held.seen == held.read and held.quiet_for >= GONE_SECONDS:
-                held.file.close()
+            is_read = held.seen == held.read and held.quiet_for >= GONE_SECONDS
+            if held.is_gone and (is_read or held.file is None):
+                held.close()
                 del self._held[key]
 
     def _read(self, held: _Held, *, is_last: bool) -> None:
         """Read a file as far as it can be relied on: whole lines while it moves, everything when it rests."""
+        file = held.open()
+        if file is None:
+            return
         is_quiet = is_last or held.quiet_for >= self._every
-        size = held.seen[0] if is_quiet else _whole_lines(held.file, held.seen[0])
+        size = held.seen[0] if is_quiet else _whole_lines(file, held.seen[0])
         if size is None or (size, held.seen[1]) == held.read:
             return
-        limited: BinaryIO = _Upto(held.file, size)  # type: ignore[assignment]  # it reads as a BinaryIO does
+        limited: BinaryIO = _Upto(file, size)  # type: ignore[assignment]  # it reads as a BinaryIO does
         before = self._ingest.summary.counts.lines
         for _ in self._ingest.read(replace(held.source, opened=limited), None):
             pass

@@ -16,7 +16,7 @@ from pipeline.errors import LakeError
 from pipeline.ingest import writer
 from pipeline.lake import ledger
 from pipeline.lake.layout import Lake
-from pipeline.lake.ledger import CHECKPOINT_BYTES, Batch, Ledger, Load
+from pipeline.lake.ledger import CHECKPOINT_BYTES, STARTS, Batch, Ledger, Load
 
 MANY_BATCHES = 50
 """Small batches are merged when there are this many."""
@@ -28,20 +28,25 @@ MERGED_ROWS = 1 << 18
 """Rows of a merged batch at most, so that it fits in memory as any batch does."""
 
 
-def merge_small(lake: Lake, now: datetime) -> None:
-    """Merge the lake's small batches where there are many. Needs the lock; after a `LakeError` nothing has changed."""
+def merge_small(lake: Lake, now: datetime) -> bool:
+    """Merge the lake's small batches where there are many; says whether it did.
+
+    Needs the lock. After a `LakeError` nothing has changed.
+    """
     held = ledger.read_ledger(lake)
     small = [batch for batch in held.batches if _rows(batch) < SMALL_ROWS]
     if len(small) < MANY_BATCHES:
-        return
+        return False
     chosen, rows = [], 0
     for batch in small:
         rows += _rows(batch)
         if rows > MERGED_ROWS:
             break
         chosen.append(batch)
-    if len(chosen) > 1:
-        _merge(lake, held, chosen, now)
+    if len(chosen) < 2:
+        return False
+    _merge(lake, held, chosen, now)
+    return True
 
 
 def _rows(batch: Batch) -> int:
@@ -90,7 +95,10 @@ def _tables(lake: Lake, files: Iterable[str]) -> list[pa.Table]:
 
 
 def merged_loads(chosen: Sequence[Batch], others: Sequence[Batch]) -> list[Load]:
-    """Return the loads of batches, each chain of one source's loads as one load."""
+    """Return the loads of batches, each chain of one source's loads as one load.
+
+    A mark within a source's first `STARTS[0]` bytes stays, since by it alone a copy as short as that is known.
+    """
     outside = {id_ for batch in others for load in batch.loads for id_ in (load.continues, load.takes_back) if id_}
     merged: dict[str, Load] = {}
     followers: dict[str, int] = {}
@@ -101,7 +109,8 @@ def merged_loads(chosen: Sequence[Batch], others: Sequence[Batch]) -> list[Load]
     for batch, load in every:
         own = replace(load, loaded_at=load.loaded_at or batch.loaded_at)
         before = merged.get(load.continues or "")
-        if before and before.source == load.source and followers[before.load_id] == 1 and before.load_id not in outside:
+        is_alone = before and followers[before.load_id] == 1 and before.load_id not in outside
+        if before and is_alone and before.source == load.source and before.mark.offset >= STARTS[0]:
             del merged[before.load_id]
             own = joined(before, own)
         merged[own.load_id] = own

@@ -97,6 +97,8 @@ def _files(path: str, tell: Tell | None, *, is_named: bool) -> Iterator[Source]:
     try:
         yield _file(path, is_named=is_named)
     except InputError as error:
+        if not os.path.lexists(path):
+            return  # rotated away since it was listed
         if not tell:
             raise
         tell(error)

@@ -54,6 +54,8 @@ KEEP_SECONDS = 3600
 WAIT_SECONDS = 5.0
 """How long a second ingest waits for the first."""
 
+_TRIES = 20
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -260,10 +262,18 @@ def new_batch_name(now: datetime) -> str:
 
 def read_ledger(lake: Lake) -> Ledger:
     """Read every record of a lake; raises `LakeError` where one is damaged."""
-    batches = [_read_batch(path) for path in sorted(lake.ledger.glob("*.json"))]
+    batches = _read_batches(lake)
     gone = {name for batch in batches for name in batch.replaces}
     counting = tuple(batch for batch in batches if batch.batch not in gone)
     return Ledger(counting, tuple(batch for batch in batches if batch.batch in gone))
+
+
+def _read_batches(lake: Lake) -> list[Batch]:
+    """Read the records that are listed; where one was removed in between, list them anew."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(FileNotFoundError):
+            return [_read_batch(path) for path in sorted(lake.ledger.glob("*.json"))]
+    raise LakeError(f"{lake.ledger}: the records cannot be listed. Check the folder for links that lead nowhere")
 
 
 def _read_batch(path: Path) -> Batch:
@@ -272,6 +282,8 @@ def _read_batch(path: Path) -> Batch:
         files = {dataset: tuple(names) for dataset, names in found["files"].items()}
         loads = tuple(_load(load) for load in found["loads"])
         return Batch(found["batch"], found["loaded_at"], files, loads, tuple(found.get("replaces", ())))
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LakeError(f"{path}: the ledger record cannot be read ({error}). Restore it from a backup") from error
 

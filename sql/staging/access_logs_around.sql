@@ -3,8 +3,55 @@
 -- The margin lets a call at the edge of the window find its other side; answers come from access_logs, not from here.
 with
 
+-- what a line does not tell by itself, the other lines of its log and of its addressee may
+undecided as (
+    select
+        lines.*,
+        coalesce(owners.reporter, 'sidecar') as owner,
+        coalesce(starts_with(lines.downstream_local_address, owners.address || ':'), false) as is_at_own_address,
+        -- port 0 is an address from X-Forwarded-For, not the caller's socket
+        coalesce(
+            starts_with(lines.downstream_remote_address, owners.address || ':')
+            and not ends_with(lines.downstream_remote_address, ':0'), false
+        ) as is_from_own_address,
+        service_vips.address is not null as is_at_service,
+        -- only a server's proxy or a gateway refuses callers
+        coalesce(regexp_matches(lines.response_code_details, '^(rbac_access_denied|jwt_authn)'), false) as is_refusal,
+    from lake_access_logs as lines
+    left join log_owners as owners
+        on lines.source = owners.source and lines.pod is not distinct from owners.pod and lines.upstream_cluster is null
+    left join service_vips
+        on lines.downstream_local_address = service_vips.address and lines.upstream_cluster is null
+    where lines.direction = 'unknown'
+),
+
+learnt as (
+    select
+        * replace (
+            case
+                -- a waypoint is called at the addresses of the services that it stands before
+                when owner = 'waypoint' then null
+                when owner = 'gateway'
+                    then case when is_at_own_address or is_from_own_address or is_refusal then 'outbound' end
+                when is_at_own_address
+                    then case when not is_at_service and (is_refusal or not is_from_own_address) then 'inbound' end
+                when (is_from_own_address or is_at_service) and not is_refusal then 'outbound'
+            end as direction
+        ),
+    from undecided
+),
+
 lines as (
     select * from lake_access_logs
+    where direction <> 'unknown'
+    union all by name
+    select
+        * exclude (owner, is_at_own_address, is_from_own_address, is_at_service, is_refusal)
+        replace (
+            coalesce(direction, 'unknown') as direction,
+            case when direction is null then reporter else owner end as reporter
+        ),
+    from learnt
 ),
 
 flagged as (
