@@ -1,8 +1,9 @@
 """Says of each row which side of a call logged it (`direction`) and what kind of proxy did (`reporter`).
 
 Only what the line itself says counts, so the answer does not depend on what else was read or in which order. A line
-that does not tell, such as a sidecar's `NR` without a cluster, stays `unknown`: a guess would be paired and blamed.
-The rules and their order are envoy-facts 5.3.
+that does not tell, such as a sidecar's `NR` without a cluster, is `unknown` here: a guess would be paired and blamed.
+Rules that need other lines (8, 9 and 11 of envoy-facts 5.3) are applied by `sql/staging/access_logs_around.sql`; the
+others, in their order, here.
 """
 
 import re

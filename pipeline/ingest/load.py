@@ -153,6 +153,8 @@ def _refuse_binary(source: Source) -> None:
             head = blocks.read_fully(blocks.open_text(file), HEAD_BYTES)
     except blocks.Broken as error:
         raise InputError(f"{source.path}: {error}. Check the file and its disk") from error
+    except OSError as error:
+        raise InputError(f"{source.path}: cannot be read: {error.strerror}. Check its rights") from error
     if reason := blocks.binary_reason(head):
         raise InputError(f"{source.path}: {reason}. Name log files, or the folder that holds them")
 
@@ -240,7 +242,7 @@ class Ingest:
             sources_read=old.sources_read + (counts.lines > 0),
             sources_unchanged=old.sources_unchanged + (counts.lines == 0 and problem is None),
             sources_failed=old.sources_failed + (problem is not None),
-            problems=(*old.problems, (name, problem)) if problem else old.problems,
+            problems=tuple(dict.fromkeys((*old.problems, (name, problem)))) if problem else old.problems,
             first_started_at=min(filter(None, (old.first_started_at, first)), default=None),
             last_started_at=max(filter(None, (old.last_started_at, last)), default=None),
         )

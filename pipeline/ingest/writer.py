@@ -123,7 +123,7 @@ _ENCODING = {
 }
 """For columns without a dictionary that get smaller by it than they are as they stand."""
 
-_STATISTICS = ["started_at", "quarantined_at"]
+_STATISTICS = ["started_at", "direction", "quarantined_at"]
 """Columns whose limits let a reader pass over files; those of others would cost time and prune nothing."""
 
 
