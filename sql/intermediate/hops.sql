@@ -11,6 +11,9 @@ caused as (
     select
         calls.*,
         hop_causes.cause as own_cause,
+        hop_causes.rule as own_rule,
+        hop_causes.candidates as own_candidates,
+        hop_causes.culprit as own_culprit,
         nesting.parent_hop_id,
         coalesce(nesting.below_ms, 0) as below_ms,
     from calls
@@ -33,7 +36,9 @@ explaining as (
             >= 0.8 * coalesce(parent.client_duration_ms, parent.server_duration_ms) as is_most_of_the_time,
     from caused as parent
     inner join caused as child on child.parent_hop_id = parent.hop_id
-    where parent.own_cause in ('app_5xx', 'app_error', 'slow_upstream', 'retried')
+    where
+        parent.own_cause in ('app_5xx', 'app_error', 'slow_upstream', 'slow_endpoint', 'retried')
+        or parent.own_rule in ('upstream_answered_5xx', 'upstream_failed_grpc')
 ),
 
 pointers as (
@@ -42,9 +47,10 @@ pointers as (
         child_hop_id,
     from explaining
     where
-        (own_cause <> 'slow_upstream' and child_cause is not null and child_cause not in ('retried', 'client_gone'))
-        or (own_cause = 'slow_upstream' and is_most_of_the_time and (
-            child_cause is null or child_cause in ('slow_upstream', 'connect_timeout', 'client_gone', 'injected_fault')
+        (own_cause not in ('slow_upstream', 'slow_endpoint') and child_cause is not null and child_cause not in ('retried', 'client_gone'))
+        or (own_cause in ('slow_upstream', 'slow_endpoint') and is_most_of_the_time and (
+            child_cause is null
+            or child_cause in ('slow_upstream', 'slow_endpoint', 'connect_timeout', 'client_gone', 'injected_fault')
         ))
     qualify row_number() over (
         partition by hop_id order by child_cause is not null desc, child_ended_at desc, is_last_attempt desc,
@@ -90,9 +96,12 @@ judged as (
     select
         caused.*,
         case
-            when caused.own_cause in ('slow_upstream', 'retried') then caused.own_cause
-            else coalesce(culprit.own_cause, caused.own_cause)
-        end as cause,
+            when caused.own_cause in ('slow_upstream', 'slow_endpoint', 'retried') or culprit.own_cause is null
+                then {'cause': caused.own_cause, 'rule': caused.own_rule, 'candidates': caused.own_candidates,
+                    'culprit': caused.own_culprit}
+            else {'cause': culprit.own_cause, 'rule': culprit.own_rule, 'candidates': culprit.own_candidates,
+                'culprit': culprit.own_culprit}
+        end as verdict,
         blamed.culprit_hop_id,
         culprit.service as culprit_server,
         culprit.client_service as culprit_client,
@@ -105,16 +114,21 @@ judged as (
 sided as (
     select
         judged.*,
-        case
-            when causes.culprit = 'server' then culprit_server
+        verdict.cause as cause,
+        case when verdict.cause = 'unknown' then verdict.candidates end as candidates,
+        verdict.rule as rule,
+        -- a rule that leaves the cause open may leave open, too, who has to change something
+        case coalesce(verdict.culprit, causes.culprit)
+            when 'server' then culprit_server
             -- who calls a gateway is outside the mesh, and has no name in it
-            when causes.culprit = 'client' and not (cause = 'client_gone' and culprit_client_reporter = 'gateway')
-                then culprit_client
+            when 'client' then
+                case when not (verdict.cause = 'client_gone' and culprit_client_reporter = 'gateway')
+                    then culprit_client end
         end as culprit_service,
         greatest(0, client_duration_ms - coalesce(server_duration_ms, client_duration_ms)) as network_ms,
         least(server_duration_ms, greatest(0, server_upstream_service_time_ms - below_ms)) as app_ms,
     from judged
-    left join causes using (cause)
+    left join causes on verdict.cause = causes.cause
 )
 
 select
@@ -171,6 +185,8 @@ select
     parent_hop_id,
     is_error,
     cause,
+    candidates,
+    rule,
     culprit_service,
     culprit_hop_id,
 from sided

@@ -13,9 +13,12 @@ lines as (
         started_at,
         ended_at,
         service,
+        -- a connection that was refused before its request could be read has none of the request's fields
+        is_refusal,
         -- Envoy keeps the trace reason in the id's 15th character, and a later hop may rewrite it
         coalesce(
             case
+                when is_refusal then 'refused'
                 when length(request_id) = 36 then left(request_id, 14) || '_' || substr(request_id, 16)
                 else request_id
             end,
@@ -31,7 +34,14 @@ lines as (
         regexp_replace(downstream_remote_address, ':\d+$', '') as remote_ip,
         downstream_remote_address like '%:0' as is_forwarded,
         contains(coalesce(authority, ''), '-shadow') as is_mirror,
-    from access_logs_around
+    from (
+        select
+            *,
+            method is null and upstream_host is null and (
+                coalesce(response_code_details = 'filter_chain_not_found', false) or list_has_any(flags, ['NR', 'DPE'])
+            ) as is_refusal,
+        from access_logs_around
+    )
 ),
 
 clients as (
@@ -39,9 +49,10 @@ clients as (
     where direction <> 'inbound'
 ),
 
+-- a line that could not be read seldom tells whose side wrote it
 servers as (
     select *, from lines
-    where direction = 'inbound' and not is_mirror
+    where (direction = 'inbound' and not is_mirror) or is_refusal
 ),
 
 service_addresses as (
@@ -123,6 +134,25 @@ by_address as (
     select *, from address_by_time
 ),
 
+-- connections that were refused before a request was read: the call that last took the same connection
+by_refusal as (
+    select
+        clients.source as client_source,
+        clients.line_number as client_line_number,
+        refusals.source as server_source,
+        refusals.line_number as server_line_number,
+    from (select *, from servers where is_refusal) as refusals
+    asof join (select *, from clients where upstream_local_address is not null) as clients
+        on clients.upstream_host = refusals.downstream_local_address
+        and clients.upstream_local_address = refusals.downstream_remote_address
+        and clients.started_at <= refusals.started_at + interval 1 second
+    where refusals.started_at <= clients.ended_at + interval 1 second
+    qualify row_number() over (
+        partition by clients.source, clients.line_number
+        order by refusals.started_at desc, refusals.source, refusals.line_number
+    ) = 1
+),
+
 ---------- round 2: the server's address
 
 endpoint_clients as (
@@ -133,6 +163,8 @@ endpoint_clients as (
     from clients
     anti join by_address
         on clients.source = by_address.client_source and clients.line_number = by_address.client_line_number
+    anti join by_refusal
+        on clients.source = by_refusal.client_source and clients.line_number = by_refusal.client_line_number
     where clients.has_id and clients.upstream_local_address is not null
     window same_key as (
         partition by clients.key, clients.upstream_host order by clients.started_at, clients.source, clients.line_number
@@ -239,6 +271,8 @@ earlier_attempts as (
 matched as (
     select *, 'address' as link, false as is_earlier, from by_address
     union all
+    select *, 'address' as link, false as is_earlier, from by_refusal
+    union all
     select *, 'endpoint' as link, false as is_earlier, from by_endpoint
     union all
     select *, 'endpoint' as link, true as is_earlier, from earlier_attempts
@@ -261,6 +295,8 @@ rows_of_calls as (
     from clients
     anti join (select *, from matched where not is_earlier) as answered
         on clients.source = answered.client_source and clients.line_number = answered.client_line_number
+    anti join by_refusal
+        on clients.source = by_refusal.server_source and clients.line_number = by_refusal.server_line_number
     union all by name
     select
         lines.source as server_source,
