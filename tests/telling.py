@@ -1,4 +1,4 @@
-"""Writes the cases of `tests/cases` as log lines: one plain good call a line, but for the fields that the case names."""
+"""Writes the cases of `tests/cases` as log lines: a plain good call each, but for the fields that the case names."""
 
 import json
 from collections.abc import Iterator
@@ -113,17 +113,15 @@ def _good(case: int, line: Fields, side: str) -> Fields:
     name = service(case, called)
     host = f"{name}.svc.cluster.local"
     is_server = side == "S"
+    arrived = {"S": f"{there}:8080", "C": f"10.200.{case % 200}.1:80", "G": f"{here}:8080"}
+    sender = {"S": f"{here}:{40000 + req}", "C": f"{here}:{20000 + req}", "G": "203.0.113.9:52001"}
     return {
         "authority": f"{name}:80",
         "bytes_received": 0,
         "bytes_sent": 75,
         "connection_termination_details": None,
-        "downstream_local_address": {"S": f"{there}:8080", "C": f"10.200.{case % 200}.1:80", "G": f"{here}:8080"}[side],
-        "downstream_remote_address": {
-            "S": f"{here}:{40000 + req}",
-            "C": f"{here}:{20000 + req}",
-            "G": "203.0.113.9:52001",
-        }[side],
+        "downstream_local_address": arrived[side],
+        "downstream_remote_address": sender[side],
         "duration": 3 if is_server else 5,
         "method": "GET",
         "path": "/items",
@@ -164,9 +162,9 @@ def strings(fields: Fields) -> str:
 
 _REQUEST = '[{start_time}] "{method} {path} {protocol}" {response_code} {response_flags} '
 _REST = (
-    ' {bytes_received} {bytes_sent} {duration} {upstream_service_time} "{x_forwarded_for}" "{user_agent}" "{request_id}" '
-    '"{authority}" "{upstream_host}" {upstream_cluster} {upstream_local_address} {downstream_local_address} '
-    "{downstream_remote_address} {requested_server_name} {route_name}"
+    ' {bytes_received} {bytes_sent} {duration} {upstream_service_time} "{x_forwarded_for}" "{user_agent}" '
+    '"{request_id}" "{authority}" "{upstream_host}" {upstream_cluster} {upstream_local_address} '
+    "{downstream_local_address} {downstream_remote_address} {requested_server_name} {route_name}"
 )
 _NEW = '{response_code_details} {connection_termination_details} "{upstream_transport_failure_reason}"'
 _OLD = '"{istio_policy_status}" "{upstream_transport_failure_reason}"'

@@ -1,5 +1,7 @@
 """What the rules say of the lines in `tests/cases`, whatever style the lines are written in."""
 
+import csv
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import pytest
 import telling
+
 from pipeline.ingest.load import load
 from pipeline.query.models import seeds
 from pipeline.query.session import open_session
@@ -129,8 +132,6 @@ def test_traces_and_findings_tell_the_same(read, number):
 
 def rows_of(seed: str) -> list[dict[str, str]]:
     """Read a seed."""
-    import csv
-
     with seeds()[seed].open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -151,16 +152,13 @@ def test_every_rule_has_a_case():
 def test_every_flag_of_envoy_has_a_case():
     """Each of the flags stands on a line of a case."""
     flags = {row["flag"] for row in rows_of("response_flags")}
+    logged = {flag for case in CASES for line in case["lines"] for flag in line.get("flags", "").split(",")}
 
-    assert (
-        flags - {flag for case in CASES for line in case["lines"] for flag in line.get("flags", "").split(",")} == set()
-    )
+    assert flags - logged == set()
 
 
 def test_the_rules_are_those_of_the_sql():
     """rules.csv and hop_causes.sql name the same rules, in the same order, and causes that exist."""
-    import re
-
     sql = (seeds()["rules"].parents[1] / "intermediate" / "hop_causes.sql").read_text()
     rules = rows_of("rules")
     causes = {row["cause"] for row in rows_of("causes")}

@@ -353,6 +353,19 @@ settled as (
         rule,
         string_split(rules.candidates, ',') as candidates,
         rules.culprit,
+        -- what the two lines do not say themselves
+        nullif(concat_ws(
+            '; ',
+            case when rule in ('hosts_ejected', 'hosts_gone_or_ejected')
+                then failures_before || ' failures in a row in the five minutes before, at hosts of the same cluster' end,
+            case when rule = 'server_fell_silent'
+                then 'the server''s proxy logged no other call afterwards, or refused the next connection' end,
+            case when rule = 'timeouts_at_one_host' then 'other hosts of the service time out far less often' end,
+            case when not has_server and has_client and server_address is not null and is_server_logging
+                then 'the server''s proxy logged other calls' end,
+            case when not has_server and has_client and server_address is not null and not is_server_logging
+                then 'the server''s proxy logged no call at all' end
+        ), '') as evidence,
     from ruled
     inner join rules using (rule)
 )
