@@ -76,26 +76,38 @@ failures_in_a_row as (
 
 -- addresses whose sidecar logs: a server that is missing from there has none, or its line was lost
 logging_addresses as (
-    select
-        server_address,
-        max(server_started_at) as last_logged_at,
-    from calls
+    select distinct server_address, true as is_logging from calls
     where server_source is not null and server_address in (select server_address from suspects)
-    group by server_address
 ),
 
-last_lines as (
-    select max(started_at) as last_line_at from calls
+-- a host whose connection closed, and which refused the next one before its sidecar logged again: that sidecar was gone
+closings as (
+    select hop_id, server_address, upstream_host, started_at, client_ended_at from suspects
+    where list_contains(at_client, 'UC') and not has_server and server_address is not null
 ),
 
--- the next connection to the same host was refused: whoever closed the last one is gone
 refusals as (
+    select upstream_host, started_at as refused_at from suspects
+    where list_contains(at_client, 'UF') and upstream_host in (select upstream_host from closings)
+),
+
+served as (
+    select server_address, server_started_at as served_at from calls
+    where server_source is not null and server_address in (select server_address from closings)
+),
+
+silent_servers as (
     select
-        upstream_host,
-        started_at,
-        true as is_refused_next,
-    from suspects
-    where list_contains(at_client, 'UF') and upstream_host is not null
+        closings.hop_id,
+        true as is_server_silent,
+    from closings
+    asof join refusals
+        on closings.upstream_host = refusals.upstream_host and closings.client_ended_at <= refusals.refused_at
+    asof left join served
+        on closings.server_address = served.server_address and closings.client_ended_at <= served.served_at
+    where
+        refusals.refused_at <= closings.client_ended_at + interval 1 minute
+        and (served.served_at is null or served.served_at > refusals.refused_at)
 ),
 
 -- hosts at which the client's timeout strikes far more often than at their siblings: a difference of a tenth at least, and
@@ -143,24 +155,17 @@ informed as (
     select
         suspects.*,
         coalesce(failures_before, 0) as failures_before,
-        logging_addresses.last_logged_at is not null as is_server_logging,
-        coalesce(
-            logging_addresses.last_logged_at < suspects.started_at
-            and last_line_at > suspects.client_ended_at + interval 1 second
-            or refusals.is_refused_next and refusals.started_at <= suspects.client_ended_at + interval 1 minute,
-            false
-        ) as is_server_silent,
+        coalesce(is_logging, false) as is_server_logging,
+        coalesce(is_server_silent, false) as is_server_silent,
         coalesce(is_slow_host, false) as is_slow_host,
     from suspects
-    cross join last_lines
     left join failures_in_a_row using (hop_id)
     left join logging_addresses using (server_address)
+    left join silent_servers using (hop_id)
     left join slow_hosts
         on suspects.service = slow_hosts.service
         and suspects.cluster_subset is not distinct from slow_hosts.cluster_subset
         and suspects.server_address = slow_hosts.server_address
-    asof left join refusals
-        on suspects.upstream_host = refusals.upstream_host and suspects.client_ended_at <= refusals.started_at
 ),
 
 ---------- the rules
@@ -359,7 +364,7 @@ settled as (
             case when rule in ('hosts_ejected', 'hosts_gone_or_ejected')
                 then failures_before || ' failures in a row in the five minutes before, at hosts of the same cluster' end,
             case when rule = 'server_fell_silent'
-                then 'the server''s proxy logged no other call afterwards, or refused the next connection' end,
+                then 'the same host refused the next connection, before its proxy logged again' end,
             case when rule = 'timeouts_at_one_host' then 'other hosts of the service time out far less often' end,
             case when not has_server and has_client and server_address is not null and is_server_logging
                 then 'the server''s proxy logged other calls' end,
