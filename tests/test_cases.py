@@ -30,12 +30,13 @@ IDS = [f"{case['file']}-{case['name']}" for case in CASES]
 
 HOPS = """
     select
-        line_number, hop_id, request_id, is_error, cause, candidates, rule, culprit_service, service, cluster_subset
+        line_number, hop_id, hops.cause, hops.candidates, hops.rule, culprit_service, service, cluster_subset, evidence
     from (
         select *, client_line_number as line_number from hops where attempt = attempts
         union all
         select *, server_line_number as line_number from hops
-    )
+    ) as hops
+    left join hop_causes using (hop_id)
     where line_number is not null
 """
 
@@ -128,6 +129,30 @@ def test_traces_and_findings_tell_the_same(read, number):
         assert told.traces[hop["hop_id"]]["culprit_service"] == hop["culprit_service"]
     if hop["cause"] and CASES[number].get("is_origin", True):
         assert finding in [{name: row[name] for name in of_finding} for row in told.findings]
+
+
+@pytest.mark.parametrize("number", [n for n, case in enumerate(CASES) if "beside" in case])
+def test_what_other_calls_and_sizes_tell_stands_beside_the_verdict(read, number):
+    """`hop_causes.evidence` says what the two lines do not say themselves."""
+    assert CASES[number]["beside"] in read("typed").hops[number]["evidence"]
+
+
+def test_a_finding_carries_all_that_somebody_on_call_needs(read):
+    """Each finding has counts, share, times, who, what to change, advice, a command that only reads, and examples."""
+    for row in read("typed").findings:
+        sides = [row["client_evidence"], row["server_evidence"]]
+        assert row["client_lines"] + row["server_lines"] > 0
+        assert any(sides)
+        assert 0 < row["edge_rate"] <= 1
+        assert row["first_seen_at"] <= row["last_seen_at"]
+        assert row["client_pods"] or row["server_pods"]
+        assert row["because"]
+        assert len(re.findall(r"\.(?= |$)", row["advice"])) == 2
+        assert row["next_command"].split()[0] in ("kubectl", "istioctl")
+        assert "{" not in row["next_command"]
+        assert len(row["example_request_ids"] or []) <= 3
+        assert bool(row["resource"]) == (row["cause"] != "unknown") or row["cause"] == "unknown"
+        assert bool(row["candidates"]) == (row["cause"] == "unknown" and row["rule"] != "no_sign")
 
 
 def rows_of(seed: str) -> list[dict[str, str]]:

@@ -250,7 +250,10 @@ ruled as (
                         then 'application_closed_at_a_limit'
                     else 'application_closed'
                 end
-            when list_contains(flags, 'UPE') and code < 400 and kind <> 'grpc' then 'answer_cut_short'
+            -- gRPC gets 200 for every failure: only the details tell whether the answer had begun
+            when list_contains(flags, 'UPE') and (
+                contains(details, 'after_response_started') or (code < 400 and (kind <> 'grpc' or details = ''))
+            ) then 'answer_cut_short'
             when list_contains(at_server, 'UPE') then 'application_spoke_wrongly'
             when list_contains(at_server, 'DPE') and has_client
                 and (list_has_any(at_client, ['UPE', 'UC']) or client_protocol is null) then 'proxies_disagree'
@@ -337,11 +340,11 @@ ruled as (
                 then 'request_refused'
 
             ---------- an answer without a flag
-            when is_error and code < 400 and kind = 'grpc' then
+            when is_error and code between 200 and 399 then
                 case when has_server and is_server_answered then 'application_failed_grpc'
                     else 'upstream_failed_grpc' end
-            when is_error and has_server and is_server_answered then 'application_answered_5xx'
-            when is_error and not has_server and is_client_answered then
+            when is_error and code >= 500 and has_server and is_server_answered then 'application_answered_5xx'
+            when is_error and code >= 500 and not has_server and is_client_answered then
                 case when is_external then 'external_answered_5xx' else 'upstream_answered_5xx' end
             when is_error then 'no_sign'
             when list_contains(flags, 'DI') then 'delay_injected'
@@ -369,7 +372,15 @@ settled as (
             case when not has_server and has_client and server_address is not null and is_server_logging
                 then 'the server''s proxy logged other calls' end,
             case when not has_server and has_client and server_address is not null and not is_server_logging
-                then 'the server''s proxy logged no call at all' end
+                then 'the server''s proxy logged no call at all' end,
+            -- the lengths of Envoy's own texts, without and with the words that it adds after a retry
+            case when rule = 'upstream_answered_5xx' then case
+                when client_bytes_sent in (95, 118) then 'the body is as long as Envoy''s own for a closed connection'
+                when client_bytes_sent in (91, 97, 98, 114, 120, 121, 145, 152, 167, 168, 175, 190)
+                    then 'the body is as long as Envoy''s own for a failed connection'
+                when client_bytes_sent in (81, 104) then 'the body is as long as Envoy''s own for an open circuit breaker'
+                when client_bytes_sent = 24 then 'the body is as long as Envoy''s own for a timeout'
+            end end
         ), '') as evidence,
     from ruled
     inner join rules using (rule)

@@ -134,15 +134,25 @@ by_address as (
     select *, from address_by_time
 ),
 
--- connections that were refused before a request was read: the call that last took the same connection
+-- connections that were refused before a request was read belong to the call that last took the same connection
+refusals as (
+    select *, from servers
+    where is_refusal
+),
+
+called as (
+    select *, from clients
+    where upstream_local_address is not null and upstream_host in (select downstream_local_address from refusals)
+),
+
 by_refusal as (
     select
         clients.source as client_source,
         clients.line_number as client_line_number,
         refusals.source as server_source,
         refusals.line_number as server_line_number,
-    from (select *, from servers where is_refusal) as refusals
-    asof join (select *, from clients where upstream_local_address is not null) as clients
+    from refusals
+    asof join called as clients
         on clients.upstream_host = refusals.downstream_local_address
         and clients.upstream_local_address = refusals.downstream_remote_address
         and clients.started_at <= refusals.started_at + interval 1 second
