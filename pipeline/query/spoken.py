@@ -117,9 +117,9 @@ def waterfall_lines(session: Session, identifier: str, width: int) -> Iterator[L
 
 def _trace(trace: Row, spans: list[Row], width: int) -> Iterator[Line]:
     yield Line(visible(f"request {trace['request_id'] or '(no id)'}"), is_head=True)
-    verdict = (
-        f"{trace['cause']}, culprit {trace['culprit_service'] or 'outside the mesh'}" if trace["cause"] else "well"
-    )
+    either = f" (either {' or '.join(trace['candidates'])})" if trace["candidates"] else ""
+    whom = trace["culprit_service"] or ("not known" if trace["cause"] == "unknown" else "outside the mesh")
+    verdict = f"{trace['cause']}{either}, culprit {whom}" if trace["cause"] else "well"
     shown = (
         f"{moment(trace['started_at'])}  {trace['method'] or trace['kind']} {trace['path'] or ''}  "
         f"{trace['response_code']}  {trace['duration_ms']} ms  {verdict}"

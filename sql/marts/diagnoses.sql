@@ -11,11 +11,15 @@ hops as (
 origins as (
     select
         culprit_hop_id,
-        arg_min(cause, hop_id <> culprit_hop_id) as cause,
-        arg_min(array_to_string(candidates, ', '), hop_id <> culprit_hop_id) filter (where candidates is not null)
-            as candidates,
-        arg_min(rule, hop_id <> culprit_hop_id) as rule,
-        arg_min(culprit_service, hop_id <> culprit_hop_id) as culprit_service,
+        arg_min(
+            {
+                'cause': cause,
+                'candidates': array_to_string(candidates, ', '),
+                'rule': rule,
+                'culprit_service': culprit_service,
+            },
+            hop_id <> culprit_hop_id
+        ) as verdict,
         bool_or(is_error) and bool_and(cause <> 'retried') as is_error,
     from hops
     where cause is not null
@@ -38,10 +42,10 @@ last_attempts as (
 
 findings as (
     select
-        origins.cause,
-        origins.candidates,
-        origins.rule,
-        origins.culprit_service,
+        verdict.cause as cause,
+        verdict.candidates as candidates,
+        verdict.rule as rule,
+        verdict.culprit_service as culprit_service,
         hops.* exclude (cause, candidates, rule, culprit_service, is_error),
         origins.is_error,
         array_to_string(
@@ -213,8 +217,11 @@ explained as (
         nameable.server_pods,
         evidence.client_evidence,
         evidence.server_evidence,
-        coalesce(rules.resource, causes.resource) as resource,
-        case when rules.resource is null then coalesce(rules.field, causes.field) else rules.field end as field,
+        case when own_rules.resource is not null then own_rules.resource else causes.resource end as resource,
+        case
+            when own_rules.resource is not null or own_rules.field is not null then own_rules.field
+            else causes.field
+        end as field,
         causes.advice,
         replace(replace(replace(replace(replace(replace(replace(
             causes.next_command,
@@ -230,6 +237,8 @@ explained as (
     from nameable
     left join causes using (cause)
     left join rules on nameable.rule = rules.rule
+    -- what a rule implicates stands for its own cause only: a retry is another matter than the failure that it hid
+    left join rules as own_rules on nameable.rule = own_rules.rule and nameable.cause = own_rules.cause
     left join edges
         on nameable.cause = edges.cause
         and nameable.candidates is not distinct from edges.candidates

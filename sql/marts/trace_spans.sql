@@ -89,6 +89,7 @@ joined as (
         hops.link,
         hops.is_error,
         hops.cause,
+        hops.candidates,
         hops.culprit_service,
         hops.culprit_hop_id,
     from descended
