@@ -266,7 +266,8 @@ ruled as (
             ---------- limits on how long a stream or a connection may last
             when list_contains(flags, 'SI') or contains(details, 'stream_idle_timeout') then 'stream_idle'
             when list_contains(flags, 'DT') or contains(details, 'max_connection_duration_reached')
-                or contains(details, 'idle_timeout') then 'connection_age_limit'
+                or contains(details, 'on_idle_timeout') or contains(details, 'session_idle_timeout')
+                then 'connection_age_limit'
             when list_contains(flags, 'UMSDR') or contains(details, 'max_duration_timeout')
                 then case when code < 400 then 'stream_cut_at_limit' else 'not_answered_before_limit' end
 

@@ -2,6 +2,7 @@
 -- key: client_source, client_line_number, server_source, server_line_number
 -- Pairs in three rounds, surest first: both socket addresses; the server's address alone, for servers that log an
 -- X-Forwarded-For address with port 0; and the earlier attempts of a retried call, of which the client logs the last.
+-- Connections refused before their request was read are paired apart, in refused_connections.
 -- Within a key a pair is one to one and in order of time, as long as both sides have as many lines.
 with
 
@@ -13,12 +14,9 @@ lines as (
         started_at,
         ended_at,
         service,
-        -- a connection that was refused before its request could be read has none of the request's fields
-        is_refusal,
         -- Envoy keeps the trace reason in the id's 15th character, and a later hop may rewrite it
         coalesce(
             case
-                when is_refusal then 'refused'
                 when length(request_id) = 36 then left(request_id, 14) || '_' || substr(request_id, 16)
                 else request_id
             end,
@@ -34,14 +32,10 @@ lines as (
         regexp_replace(downstream_remote_address, ':\d+$', '') as remote_ip,
         downstream_remote_address like '%:0' as is_forwarded,
         contains(coalesce(authority, ''), '-shadow') as is_mirror,
-    from (
-        select
-            *,
-            method is null and upstream_host is null and (
-                coalesce(response_code_details = 'filter_chain_not_found', false) or list_has_any(flags, ['NR', 'DPE'])
-            ) as is_refusal,
-        from access_logs_around
-    )
+    from access_logs_around
+    anti join refused_connections
+        on access_logs_around.source = refused_connections.server_source
+        and access_logs_around.line_number = refused_connections.server_line_number
 ),
 
 clients as (
@@ -49,10 +43,9 @@ clients as (
     where direction <> 'inbound'
 ),
 
--- a line that could not be read seldom tells whose side wrote it
 servers as (
     select *, from lines
-    where (direction = 'inbound' and not is_mirror) or is_refusal
+    where direction = 'inbound' and not is_mirror
 ),
 
 service_addresses as (
@@ -134,35 +127,6 @@ by_address as (
     select *, from address_by_time
 ),
 
--- connections that were refused before a request was read belong to the call that last took the same connection
-refusals as (
-    select *, from servers
-    where is_refusal
-),
-
-called as (
-    select *, from clients
-    where upstream_local_address is not null and upstream_host in (select downstream_local_address from refusals)
-),
-
-by_refusal as (
-    select
-        clients.source as client_source,
-        clients.line_number as client_line_number,
-        refusals.source as server_source,
-        refusals.line_number as server_line_number,
-    from refusals
-    asof join called as clients
-        on clients.upstream_host = refusals.downstream_local_address
-        and clients.upstream_local_address = refusals.downstream_remote_address
-        and clients.started_at <= refusals.started_at + interval 1 second
-    where refusals.started_at <= clients.ended_at + interval 1 second
-    qualify row_number() over (
-        partition by clients.source, clients.line_number
-        order by refusals.started_at desc, refusals.source, refusals.line_number
-    ) = 1
-),
-
 ---------- round 2: the server's address
 
 endpoint_clients as (
@@ -173,8 +137,6 @@ endpoint_clients as (
     from clients
     anti join by_address
         on clients.source = by_address.client_source and clients.line_number = by_address.client_line_number
-    anti join by_refusal
-        on clients.source = by_refusal.client_source and clients.line_number = by_refusal.client_line_number
     where clients.has_id and clients.upstream_local_address is not null
     window same_key as (
         partition by clients.key, clients.upstream_host order by clients.started_at, clients.source, clients.line_number
@@ -281,8 +243,6 @@ earlier_attempts as (
 matched as (
     select *, 'address' as link, false as is_earlier, from by_address
     union all
-    select *, 'address' as link, false as is_earlier, from by_refusal
-    union all
     select *, 'endpoint' as link, false as is_earlier, from by_endpoint
     union all
     select *, 'endpoint' as link, true as is_earlier, from earlier_attempts
@@ -305,8 +265,9 @@ rows_of_calls as (
     from clients
     anti join (select *, from matched where not is_earlier) as answered
         on clients.source = answered.client_source and clients.line_number = answered.client_line_number
-    anti join by_refusal
-        on clients.source = by_refusal.server_source and clients.line_number = by_refusal.server_line_number
+    anti join refused_connections
+        on clients.source = refused_connections.client_source
+        and clients.line_number = refused_connections.client_line_number
     union all by name
     select
         lines.source as server_source,
@@ -317,6 +278,12 @@ rows_of_calls as (
     anti join matched
         on lines.source = matched.server_source and lines.line_number = matched.server_line_number
     where lines.direction = 'inbound'
+    union all by name
+    select
+        *,
+        'address' as link,
+        false as is_earlier,
+    from refused_connections
 ),
 
 numbered as (
