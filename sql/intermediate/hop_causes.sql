@@ -322,6 +322,9 @@ ruled as (
             ---------- who left; where the answer had been sent nothing was lost: streams and watches end so
             when list_has_any(flags, ['DC', 'DR']) then
                 case
+                    -- both lines cut: the answer was not complete; streams and watches are ended so, and gRPC's are left out
+                    when code between 200 and 399 and kind = 'http' and list_has_any(at_client, ['DC', 'DR'])
+                        and list_has_any(at_server, ['DC', 'DR']) then 'caller_hung_up'
                     when code between 100 and 399 then null
                     when contains(client_details, 'downstream_local_disconnect') then 'proxy_closed_downstream'
                     when has_client then 'caller_hung_up'
