@@ -201,6 +201,57 @@ def test_diagnose_of_a_healthy_window_says_so(meshlog, tmp_path):
     assert ran.out == "Nothing went wrong in 80 lines.\n"
 
 
+def test_explain_shows_both_lines_the_pairing_and_the_rule(meshlog, samples_lake):
+    """Of each failing call: the place and columns of both lines, how they were paired, the rule, and the verdict."""
+    asked = (
+        "select request_id, client_source, client_line_number, server_line_number from hops where cause = 'app_down'"
+    )
+    row = json.loads(meshlog("sql", f"{asked} limit 1", "--lake", samples_lake, "--format", "jsonl").out)
+    ran = meshlog("diagnose", "--explain", row["request_id"], "--lake", samples_lake)
+
+    assert ran.code == 0
+    assert f"{row['client_source']}:{row['client_line_number']} " in ran.out
+    assert f":{row['server_line_number']} " in ran.out
+    assert "response_flags = UF" in ran.out
+    assert "server_could_not_connect" in ran.out
+    assert "verdict  app_down, culprit" in ran.out
+
+
+def test_explain_of_a_call_without_the_other_side_says_so(meshlog, tmp_path):
+    """A closed connection that only its client logged: no server line, and the causes that fit."""
+    line = json.loads(GOOD) | {"response_code": 503, "response_flags": "UC", "request_id": "x-1"}
+    line |= {"upstream_cluster": "outbound|80||pay.shop.svc.cluster.local", "downstream_local_address": "10.9.0.1:80"}
+    line |= {"upstream_host": "10.1.0.9:80", "upstream_local_address": "10.1.0.7:5", "upstream_service_time": None}
+    line |= {"response_code_details": "upstream_reset_before_response_started{connection_termination}"}
+    (tmp_path / "one.jsonl").write_text(json.dumps(line) + "\n")
+    meshlog("ingest", tmp_path / "one.jsonl", "--lake", tmp_path / "lake")
+    ran = meshlog("diagnose", "--explain", "x-1", "--lake", tmp_path / "lake")
+    found = meshlog("diagnose", "--lake", tmp_path / "lake")
+
+    assert "no server line" in ran.out
+    assert "unknown (either app_crash or proxy_gone or tls_mismatch or upstream_reset)" in " ".join(ran.out.split())
+    assert "either   app_crash or proxy_gone or tls_mismatch or upstream_reset" in found.out
+
+
+def test_explain_of_an_unknown_id_has_no_data(meshlog, samples_lake):
+    """An id that nothing has exits with 5; a quote in it is only a character."""
+    ran = meshlog("diagnose", "--explain", "x' or true --", "--lake", samples_lake)
+
+    assert (ran.code, ran.out) == (5, "")
+
+
+def test_explain_as_rows(meshlog, samples_lake):
+    """--format gives the same calls as rows, both lines in them."""
+    asked = "select request_id from traces where cause = 'app_down' limit 1"
+    row = json.loads(meshlog("sql", asked, "--lake", samples_lake, "--format", "jsonl").out)
+    ran = meshlog("diagnose", "--explain", row["request_id"], "--lake", samples_lake, "--format", "jsonl")
+    calls = [json.loads(line) for line in ran.out.splitlines()]
+
+    assert ran.code == 0
+    assert "server_could_not_connect" in {call["rule"] for call in calls}
+    assert all(call["client_line"]["place"] for call in calls)
+
+
 def test_trace_of_an_unknown_id_has_no_data(meshlog, samples_lake):
     """An id that nothing has exits with 5; a quote in it is only a character."""
     assert meshlog("trace", "x' or true --", "--lake", samples_lake).code == 5
@@ -325,7 +376,14 @@ def hostile_lake(meshlog, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["diagnose"], ["trace", "</td>"], ["sql", "from access_logs"], ["sql", "from hops", "--format", "md"]]
+    "arguments",
+    [
+        ["diagnose"],
+        ["diagnose", "--explain", "</td>"],
+        ["trace", "</td>"],
+        ["sql", "from access_logs"],
+        ["sql", "from hops", "--format", "md"],
+    ],
 )
 def test_no_terminal_escape_reaches_a_reader(meshlog, hostile_lake, arguments):
     """Control and direction characters of a log line are shown as escapes."""

@@ -157,6 +157,8 @@ def test_the_seed_holds_every_cause_of_the_design():
         "client_gone",
         "bad_request",
         "proxy_gone",
+        "stream_limit",
+        "filter_failed",
         "unknown",
     }
     assert all(row["advice"] and row["title"] for row in causes.values())

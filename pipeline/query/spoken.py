@@ -45,12 +45,15 @@ def _finding(number: int, row: Row, width: int) -> Iterator[Line]:
     where = f"{row['service'] or 'no service'}" + (f" ({row['cluster_subset']})" if row["cluster_subset"] else "")
     yield Line(visible(f"{number}. {row['cause']}: {row['title']}"), is_head=True)
     facts = {
-        "culprit": row["culprit_service"] or "outside the mesh",
+        "either": " or ".join(row["candidates"] or []),
+        "culprit": row["culprit_service"] or ("not known" if row["cause"] == "unknown" else "outside the mesh"),
         "at": f"{', '.join(row['callers'] or ['outside'])} -> {where}",
         "calls": f"{row['calls']:,} of {row['edge_calls']:,} ({row['edge_rate']:.1%}), {row['failed_calls']:,} failed",
         "client": row["client_evidence"] or "no line",
         "server": row["server_evidence"] or "no line",
-        "seen": f"{_time(row['first_seen_at'])} to {_time(row['last_seen_at'])}",
+        "seen": f"{moment(row['first_seen_at'])} to {moment(row['last_seen_at'])}",
+        "pods": ", ".join([*_pods("from", row["client_pods"]), *_pods("to", row["server_pods"])]),
+        "why": row["because"],
         "change": " ".join(filter(None, (row["resource"], row["field"]))),
         "advice": row["advice"],
         "next": row["next_command"],
@@ -58,11 +61,19 @@ def _finding(number: int, row: Row, width: int) -> Iterator[Line]:
     }
     for name, text in facts.items():
         if text:
-            yield from _folded(f"   {name:<8} ", visible(text), width)
+            yield from folded(f"   {name:<8} ", visible(text), width)
     yield Line("")
 
 
-def _folded(lead: str, text: str, width: int) -> Iterator[Line]:
+def _pods(word: str, pods: list[str] | None) -> list[str]:
+    """Name a few pods, and say how many more there are."""
+    if not pods:
+        return []
+    more = f" and {len(pods) - 3:,} more" if len(pods) > 3 else ""
+    return [f"{word} {', '.join(pods[:3])}{more}"]
+
+
+def folded(lead: str, text: str, width: int) -> Iterator[Line]:
     """Fold a text behind its lead; a word that is longer than the line stays whole, so that it can be copied."""
     pieces = textwrap.wrap(text, max(20, width - len(lead)), break_long_words=False, break_on_hyphens=False)
     for piece in pieces:
@@ -70,8 +81,9 @@ def _folded(lead: str, text: str, width: int) -> Iterator[Line]:
         lead = " " * len(lead)
 
 
-def _time(moment: Any) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03}"
+def moment(at: Any) -> str:
+    """Write a time in milliseconds."""
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}"
 
 
 def spans_of(identifier: str) -> str:
@@ -105,11 +117,11 @@ def waterfall_lines(session: Session, identifier: str, width: int) -> Iterator[L
 
 def _trace(trace: Row, spans: list[Row], width: int) -> Iterator[Line]:
     yield Line(visible(f"request {trace['request_id'] or '(no id)'}"), is_head=True)
-    verdict = (
-        f"{trace['cause']}, culprit {trace['culprit_service'] or 'outside the mesh'}" if trace["cause"] else "well"
-    )
+    either = f" (either {' or '.join(trace['candidates'])})" if trace["candidates"] else ""
+    whom = trace["culprit_service"] or ("not known" if trace["cause"] == "unknown" else "outside the mesh")
+    verdict = f"{trace['cause']}{either}, culprit {whom}" if trace["cause"] else "well"
     shown = (
-        f"{_time(trace['started_at'])}  {trace['method'] or trace['kind']} {trace['path'] or ''}  "
+        f"{moment(trace['started_at'])}  {trace['method'] or trace['kind']} {trace['path'] or ''}  "
         f"{trace['response_code']}  {trace['duration_ms']} ms  {verdict}"
     )
     yield Line(f"  {visible(shown)}")
@@ -171,7 +183,7 @@ def status_lines(session: Session, lake: Path) -> Iterator[str]:
     yield f"rows      {held['rows']:,} from {held['sources']:,} sources in {held['loads']:,} loads"
     yield f"lines     {held['lines']:,}: {held['rejects']:,} rejected, {held['noise']:,} noise, {held['blank']:,} blank"
     if held["first_started_at"]:
-        yield f"time      {_time(held['first_started_at'])} to {_time(held['last_started_at'])}"
-    yield f"loaded    {_time(held['last_loaded_at'])}"
+        yield f"time      {moment(held['first_started_at'])} to {moment(held['last_started_at'])}"
+    yield f"loaded    {moment(held['last_loaded_at'])}"
     if held["problems"]:
         yield f'problems  {held["problems"]:,} sources: meshlog sql "from loads where problem is not null"'

@@ -108,6 +108,8 @@ columns as (
         case when is_last_attempt then client.bytes_received end as client_bytes_received,
         case when is_last_attempt then client.bytes_sent end as client_bytes_sent,
         case when is_last_attempt then client.is_error end as client_is_error,
+        case when is_last_attempt then client.protocol end as client_protocol,
+        case when is_last_attempt then client.requested_server_name end as client_sni,
         server_source,
         server_line_number,
         server.started_at as server_started_at,
@@ -121,6 +123,11 @@ columns as (
         server.connection_termination_details as server_termination_details,
         server.bytes_sent as server_bytes_sent,
         server.is_error as server_is_error,
+        server.protocol as server_protocol,
+        server.requested_server_name as server_sni,
+        -- Mixer's verdict, in the formats of Istio up to 1.7
+        case when list_contains(coalesce(client.flags, server.flags), 'UAEX')
+            then coalesce(client.extra, server.extra) ->> 'istio_policy_status' end as policy_status,
         link,
         attempt,
         attempts,

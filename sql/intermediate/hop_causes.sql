@@ -1,32 +1,56 @@
--- one row per attempt of a call that went wrong: the first rule that fires on its two lines
+-- one row per attempt of a call that went wrong: the first rule that fires on its two lines, and what it means
 -- key: hop_id
--- The order is the argument: first what the client's proxy decided before it chose a host, then what the server's proxy
--- says of its application, then what the client's proxy saw of the connection, and only then a code without a reason.
--- The words are those of causes.csv; the facts behind them are Envoy's response flags and response code details.
+-- The order is the argument: what a proxy decided before it chose a host, then what the server's proxy says of its
+-- application, then what the client's proxy saw of the connection, who left, and only then an answer without a flag.
+-- To add a rule: a `when` here, its row in seeds/rules.csv (cause, candidates, what it says), and two cases in tests/cases,
+-- one that fires and a near miss. Where the two lines fit several causes the rule's cause is unknown, and it names them.
 with
 
 calls as (
+    select * from calls
+),
+
+-- every rule needs a failure, a flag, or a code or detail of its own
+suspects as (
     select
         *,
         coalesce(client_flags, []) as at_client,
         coalesce(server_flags, []) as at_server,
+        list_concat(coalesce(client_flags, []), coalesce(server_flags, [])) as flags,
         coalesce(client_response_code_details, '') as client_details,
         coalesce(server_response_code_details, '') as server_details,
-        coalesce(client_response_code_details, '') || ' ' || coalesce(server_response_code_details, '')
-            || ' ' || coalesce(client_termination_details, '') || ' ' || coalesce(server_termination_details, '')
-            as details,
-        coalesce(client_response_code_details, '') || ' ' || coalesce(client_transport_failure_reason, '')
-            as client_transport,
+        concat_ws(
+            ' ', client_response_code_details, server_response_code_details,
+            client_termination_details, server_termination_details
+        ) as details,
+        concat_ws(' ', client_response_code_details, client_transport_failure_reason) as transport,
         client_source is not null as has_client,
         server_source is not null as has_server,
         coalesce(client_response_code, server_response_code) as code,
         coalesce(client_duration_ms, server_duration_ms) as duration_ms,
+        case when server_source is not null then server_sni else client_sni end as server_name,
+        upstream_cluster like 'outbound|%' and not contains(upstream_cluster, '.svc.') as is_external,
+        -- only an upstream's answer has a service time; older formats have no details to say so
+        coalesce(client_response_code_details = 'via_upstream', client_upstream_service_time_ms is not null)
+            as is_client_answered,
+        coalesce(server_response_code_details = 'via_upstream', server_upstream_service_time_ms is not null)
+            as is_server_answered,
     from calls
+    where
+        is_error
+        or coalesce(client_response_code, server_response_code) >= 400
+        or coalesce(client_response_code, server_response_code) = 0
+        or len(client_flags) > 0
+        or len(server_flags) > 0
+        or client_termination_details is not null
+        or server_termination_details is not null
 ),
 
--- how many failures in a row a client had seen at a cluster's hosts when it found none left
+---------- what other calls tell
+
+-- how many failures in a row a client had seen at a cluster's hosts, in five minutes, when it found none left
 without_hosts as (
-    select distinct client_pod, upstream_cluster from calls
+    select distinct client_pod, upstream_cluster from suspects
     where list_contains(at_client, 'UH')
 ),
 
@@ -44,7 +68,8 @@ failures_in_a_row as (
     select
         hop_id,
         count(*) filter (where is_error and upstream_host is not null) over (
-            partition by client_pod, upstream_cluster, answered order by started_at, hop_id
+            partition by client_pod, upstream_cluster, answered order by started_at
+            range between interval 5 minutes preceding and current row
         ) as failures_before,
     from histories
 ),
@@ -52,112 +77,317 @@ failures_in_a_row as (
 -- addresses whose sidecar logs: a server that is missing from there has none, or its line was lost
 logging_addresses as (
     select distinct server_address, true as is_logging from calls
-    where has_server
+    where server_source is not null and server_address in (select server_address from suspects)
 ),
 
--- every rule needs a failure, a flag, or a code or detail of its own
-suspects as (
-    select *, from calls
+-- a host whose connection closed, and which refused the next one before its sidecar logged again: that sidecar was gone
+closings as (
+    select hop_id, server_address, upstream_host, started_at, client_ended_at from suspects
+    where list_contains(at_client, 'UC') and not has_server and server_address is not null
+),
+
+refusals as (
+    select upstream_host, started_at as refused_at from suspects
+    where list_contains(at_client, 'UF') and upstream_host in (select upstream_host from closings)
+),
+
+served as (
+    select server_address, server_started_at as served_at from calls
+    where server_source is not null and server_address in (select server_address from closings)
+),
+
+silent_servers as (
+    select
+        closings.hop_id,
+        true as is_server_silent,
+    from closings
+    asof join refusals
+        on closings.upstream_host = refusals.upstream_host and closings.client_ended_at <= refusals.refused_at
+    asof left join served
+        on closings.server_address = served.server_address and closings.client_ended_at <= served.served_at
     where
-        is_error or code >= 400 or code = 0 or len(at_client) > 0 or len(at_server) > 0
-        or client_termination_details is not null or server_termination_details is not null
-        or contains(details, 'max_duration_timeout')
+        refusals.refused_at <= closings.client_ended_at + interval 1 minute
+        and (served.served_at is null or served.served_at > refusals.refused_at)
 ),
 
-judged as (
+-- hosts at which the client's timeout strikes far more often than at their siblings: a difference of a tenth at least, and
+-- three standard errors of it (two proportions, with Yates' correction), each side with ten calls or more
+timeouts_of_hosts as (
+    select
+        service,
+        cluster_subset,
+        server_address,
+        count(*) as calls,
+        count(*) filter (where list_contains(client_flags, 'UT')) as timeouts,
+    from calls
+    where
+        client_started_at is not null and server_address is not null
+        and service in (select service from suspects where list_contains(at_client, 'UT'))
+    group by service, cluster_subset, server_address
+),
+
+against_siblings as (
+    select
+        *,
+        sum(calls) over siblings - calls as sibling_calls,
+        sum(timeouts) over siblings - timeouts as sibling_timeouts,
+        sum(timeouts) over siblings / sum(calls) over siblings as overall_rate,
+    from timeouts_of_hosts
+    window siblings as (partition by service, cluster_subset)
+),
+
+slow_hosts as (
+    select
+        service,
+        cluster_subset,
+        server_address,
+        true as is_slow_host,
+    from against_siblings
+    where
+        calls >= 10
+        and sibling_calls >= 10
+        and timeouts / calls - sibling_timeouts / sibling_calls >= 0.1
+        and timeouts / calls - sibling_timeouts / sibling_calls - 0.5 * (1 / calls + 1 / sibling_calls)
+            >= 3 * sqrt(overall_rate * (1 - overall_rate) * (1 / calls + 1 / sibling_calls))
+),
+
+informed as (
     select
         suspects.*,
         coalesce(failures_before, 0) as failures_before,
         coalesce(is_logging, false) as is_server_logging,
+        coalesce(is_server_silent, false) as is_server_silent,
+        coalesce(is_slow_host, false) as is_slow_host,
     from suspects
     left join failures_in_a_row using (hop_id)
     left join logging_addresses using (server_address)
+    left join silent_servers using (hop_id)
+    left join slow_hosts
+        on suspects.service = slow_hosts.service
+        and suspects.cluster_subset is not distinct from slow_hosts.cluster_subset
+        and suspects.server_address = slow_hosts.server_address
 ),
+
+---------- the rules
 
 ruled as (
     select
         *,
         case
-            ---------- decided before a host was chosen: routes, clusters, policies
-            when contains(details, 'filter_chain_not_found') then 'tls_mismatch'
-            when list_contains(at_client, 'NC') or client_details = 'cluster_not_found' then 'no_cluster'
-            when list_contains(at_client, 'NR') or client_details = 'route_not_found' then 'no_route'
-            when upstream_cluster = 'BlackHoleCluster' or route_name = 'block_all' then 'blocked_egress'
-            when contains(details, 'rbac_access_denied') or contains(details, 'jwt_authn_access_denied')
-                or contains(details, 'ext_authz_denied') or contains(details, 'csrf_origin_mismatch') then 'denied'
-            when list_has_any(list_concat(at_client, at_server), ['UAEX']) then
-                case when contains(details, 'ext_authz_error') or contains(details, 'ext_authz_invalid')
-                    then 'authz_down' else 'denied' end
-            when list_has_any(list_concat(at_client, at_server), ['RL', 'RLSE']) then 'rate_limited'
-            when list_has_any(list_concat(at_client, at_server), ['FI']) then 'injected_fault'
-            when client_details = 'direct_response' and code >= 400 then 'direct_response'
-            when list_has_any(list_concat(at_client, at_server), ['UO', 'OM', 'DO', 'UDO'])
-                or contains(details, 'overload') or contains(details, 'reached_concurrency_limit')
-                or contains(details, 'denied_by_admission_control') then 'overload'
-            -- Envoy ejects a host after consecutive failures; Istio's default is five
-            when list_contains(at_client, 'UH') and failures_before >= 5 then 'outlier_ejection'
-            when list_has_any(at_client, ['UH', 'DF']) then 'no_endpoints'
+            ---------- the connection never became a request
+            when contains(details, 'filter_chain_not_found')
+                or (list_contains(at_server, 'NR') and server_response_code = 0)
+                or (list_contains(at_client, 'NR') and client_response_code = 0 and client_details = '')
+                then case
+                    when server_name is null then 'plaintext_at_tls_port'
+                    when client_reporter = 'gateway' and not has_server then 'server_name_unknown_at_gateway'
+                    else 'tls_connection_refused'
+                end
+
+            ---------- decided before a host was chosen: routes, clusters, policies, filters
+            when list_contains(flags, 'NC') or contains(details, 'cluster_not_found')
+                or (list_contains(at_client, 'NR') and client_details = '' and code = 503) then 'cluster_missing'
+            when list_contains(flags, 'NR') or contains(details, 'route_not_found') then 'route_missing'
+            when route_name = 'block_all' then 'egress_blocked_http'
+            when upstream_cluster = 'BlackHoleCluster' and client_reporter = 'gateway' then 'gateway_without_route'
+            when upstream_cluster = 'BlackHoleCluster'
+                or (kind = 'tcp' and list_contains(at_client, 'UH') and upstream_cluster is null)
+                then 'egress_blocked_tcp'
+
+            when contains(details, 'default-deny-all-due-to-bad-CUSTOM-action') then 'custom_action_broken'
+            when contains(details, 'rbac_access_denied_matched_policy[none]') then 'no_allow_rule_matched'
+            when contains(details, 'rbac_access_denied') then 'deny_policy_matched'
+            when contains(details, 'jwt_authn_access_denied') then
+                case when contains(details, 'Jwks_remote_fetch') then 'jwks_unavailable' else 'token_refused' end
+            when contains(details, 'ext_authz_denied') or contains(details, 'csrf_origin_mismatch')
+                then 'authorizer_refused'
+            when contains(details, 'ext_authz_error') or contains(details, 'ext_authz_invalid') then 'authorizer_failed'
+            when list_contains(flags, 'UAEX') then
+                case when policy_status = 'UNAVAILABLE' then 'policy_backend_unavailable' else 'authorization_unclear' end
+
+            when list_contains(flags, 'RLSE') or contains(details, 'rate_limiter_error') then 'rate_limit_service_failed'
+            when list_contains(flags, 'RL') or contains(details, 'request_rate_limited')
+                or contains(details, 'local_rate_limited') then 'rate_limit_reached'
+            when list_contains(flags, 'FI') or contains(details, 'fault_filter_abort') then 'fault_aborted'
+            when contains(details, 'direct_response') and code >= 400 then 'route_answered'
+
+            when list_contains(flags, 'UO') then
+                case
+                    when contains(details, 'overflow') or contains(details, 'maintenance_mode') then 'breaker_open'
+                    when coalesce(client_response_code_details, server_response_code_details) is null then 'breaker_open'
+                    else 'retry_refused'
+                end
+            when list_has_any(flags, ['DO', 'UDO']) or contains(details, 'drop_overload') then 'load_dropped'
+            when list_contains(flags, 'OM') or client_details = 'overload' or server_details = 'overload'
+                or contains(details, 'overload_error') or contains(details, 'overload_manager') then 'proxy_overloaded'
+            when contains(details, 'reached_concurrency_limit') or contains(details, 'denied_by_admission_control')
+                or contains(details, 'maintenance_mode') or contains(details, '_overflow') then 'limiter_refused'
+
+            when list_contains(flags, 'NFCF') then 'filter_config_missing'
+            when contains(details, 'filter_removed_required') or contains(details, 'filter_added_invalid')
+                or contains(details, 'lua_response') or contains(details, 'wasm_') or contains(details, 'ext_proc_error')
+                or contains(details, 'grpc_json_transcode_failure') or contains(details, 'detection_failed')
+                or contains(details, 'response_payload_too_large') or contains(details, 'exceeded_retry_buffer_limit')
+                then 'filter_answered'
+            when list_contains(flags, 'LH') then 'health_check_failed'
+
+            when list_contains(at_client, 'UH') then
+                case
+                    -- Istio's default for consecutive5xxErrors is five
+                    when failures_before >= 5 then 'hosts_ejected'
+                    when failures_before > 0 then 'hosts_gone_or_ejected'
+                    when cluster_subset is not null then 'subset_without_hosts'
+                    else 'service_without_hosts'
+                end
+            when list_contains(flags, 'DF') or contains(details, 'dns_resolution_failure') then 'name_not_resolved'
 
             ---------- what the server's proxy says of its application
-            when list_contains(at_server, 'UF') then 'app_down'
-            when list_contains(at_server, 'UC') then 'app_crash'
-            when list_contains(at_server, 'UPE') or (
-                list_contains(at_server, 'DPE') and list_has_any(at_client, ['UPE', 'UC'])
-            ) then 'protocol_error'
-            when list_has_any(at_server, ['UR', 'LR']) then 'upstream_reset'
-            when list_has_any(at_server, ['UT', 'UMSDR']) then 'slow_upstream'
+            when list_contains(at_server, 'UF') then 'server_could_not_connect'
+            when list_contains(at_server, 'UC') then
+                case
+                    when contains(server_details, 'after_response_started') then 'application_closed_midway'
+                    when server_duration_ms >= 15000 and server_duration_ms % 5000 <= 50
+                        then 'application_closed_at_a_limit'
+                    else 'application_closed'
+                end
+            -- gRPC gets 200 for every failure: only the details tell whether the answer had begun
+            when list_contains(flags, 'UPE') and (
+                contains(details, 'after_response_started') or (code < 400 and (kind <> 'grpc' or details = ''))
+            ) then 'answer_cut_short'
+            when list_contains(at_server, 'UPE') then 'application_spoke_wrongly'
+            when list_contains(at_server, 'DPE') and has_client
+                and (list_has_any(at_client, ['UPE', 'UC']) or client_protocol is null) then 'proxies_disagree'
+            when list_contains(flags, 'LR') then
+                case when contains(details, 'premature_upstream_half_close') then 'application_half_closed'
+                    else 'reset_locally' end
+            when list_contains(at_server, 'UR') then 'application_reset'
+            when list_contains(at_server, 'UT') then 'server_side_timeout'
+
+            ---------- limits on how long a stream or a connection may last
+            when list_contains(flags, 'SI') or contains(details, 'stream_idle_timeout') then 'stream_idle'
+            when list_contains(flags, 'DT') or contains(details, 'max_connection_duration_reached')
+                or contains(details, 'on_idle_timeout') or contains(details, 'session_idle_timeout')
+                then 'connection_age_limit'
+            when list_contains(flags, 'UMSDR') or contains(details, 'max_duration_timeout')
+                then case when code < 400 then 'stream_cut_at_limit' else 'not_answered_before_limit' end
 
             ---------- what the client's proxy saw
-            when list_has_any(at_client, ['UT', 'UMSDR']) or contains(details, 'max_duration_timeout') then
+            when list_contains(at_client, 'UT') then
                 case
-                    when has_server or upstream_local_address is not null then 'slow_upstream'
-                    when upstream_host is not null then 'connect_timeout'
-                    else 'unknown'
+                    when upstream_host is null then 'queued_past_timeout'
+                    when is_slow_host then 'timeouts_at_one_host'
+                    when has_server then 'served_past_timeout'
+                    when upstream_local_address is not null and is_server_logging then 'timeout_not_seen_by_server'
+                    when upstream_local_address is not null then 'timeout_after_connect'
+                    -- formats with details log the local address of every connection
+                    when client_details <> '' then 'timeout_before_connect'
+                    else 'timeout_unclear'
                 end
             when list_contains(at_client, 'UF') then
                 case
-                    when contains(client_transport, 'WRONG_VERSION_NUMBER') then 'tls_mismatch'
-                    when contains(client_transport, 'TLS_error') then 'tls_identity'
-                    when contains(client_transport, 'connection_timeout') then 'connect_timeout'
-                    when regexp_matches(client_transport, 'refused|:_?111|route_to_host|:_?113|unreach|:_?101')
-                        then 'connect_refused'
-                    -- old formats give no reason: a refusal comes at once, and no timeout is shorter than a second
-                    when duration_ms < 1000 then 'connect_refused'
-                    else 'connect_timeout'
+                    when contains(transport, 'WRONG_VERSION_NUMBER') then 'peer_speaks_plain_text'
+                    when contains(transport, 'not_supplied_by_SDS') then 'certificate_secret_missing'
+                    when contains(transport, 'CERT') or contains(transport, 'UNKNOWN_CA') then 'certificate_refused'
+                    when contains(transport, 'TLS_error') then 'handshake_failed'
+                    when contains(transport, 'connection_timeout') or contains(transport, 'timed_out')
+                        or suffix(trim(transport, '}'), '110') then 'connect_timed_out'
+                    when contains(transport, 'efused') or contains(transport, 'error:_111') or contains(transport, 'error:111')
+                        then 'nobody_listens'
+                    when contains(transport, 'route_to_host') or contains(transport, 'unreachable')
+                        or contains(transport, 'error:_113') or contains(transport, 'error:_101') then 'host_unreachable'
+                    when duration_ms >= 1000 and duration_ms % 1000 <= 200 then 'connect_timed_out_by_the_clock'
+                    when duration_ms >= 1000 then 'connect_failed_slowly'
+                    else 'connect_failed'
                 end
-            when list_contains(at_client, 'UPE') then 'protocol_error'
+            when list_contains(at_client, 'UPE') then 'upstream_spoke_wrongly'
             when list_contains(at_client, 'UC') then
-                case when has_server then 'upstream_reset' when is_server_logging then 'proxy_gone'
-                    else 'upstream_reset' end
-            when list_has_any(at_client, ['UR', 'LR']) then 'upstream_reset'
-            when list_has_any(list_concat(at_client, at_server), ['DC', 'DR']) then
-                -- a server's DC alone is the client's proxy hanging up; where that answered, nothing was lost
-                case when has_client and not list_has_any(at_client, ['DC', 'DR']) and code between 200 and 399
-                    then null else 'client_gone' end
-            when list_has_any(list_concat(at_client, at_server), ['DPE', 'IH'])
-                or code = 426 or contains(details, 'missing_host_header') or contains(details, 'path_normalization')
-                or contains(details, 'request_overall_timeout') or contains(details, 'header_timeout')
-                or contains(details, 'payload_too_large') then 'bad_request'
+                case
+                    when upstream_host like 'envoy://%' then 'tunnel_closed'
+                    when has_server then 'closed_between_proxies'
+                    when is_server_logging and is_server_silent then 'server_fell_silent'
+                    when is_external then 'external_server_closed'
+                    when is_server_logging then 'closed_unseen_by_server'
+                    when contains(client_details, 'after_response_started') then 'answer_broke_off'
+                    else 'closed_upstream'
+                end
+            when list_contains(at_client, 'UR') then
+                case
+                    when contains(client_details, 'refused_stream') then 'stream_refused'
+                    when is_external then 'external_server_closed'
+                    when has_server then 'closed_between_proxies'
+                    else 'stream_reset'
+                end
+            when kind = 'tcp' and list_contains(flags, 'URX') then 'tcp_tries_used_up'
+
+            ---------- who left; where the answer had been sent nothing was lost: streams and watches end so
+            when list_has_any(flags, ['DC', 'DR']) then
+                case
+                    -- both lines cut: the answer was not complete; streams and watches are ended so, and gRPC's are left out
+                    when code between 200 and 399 and kind = 'http' and list_has_any(at_client, ['DC', 'DR'])
+                        and list_has_any(at_server, ['DC', 'DR']) then 'caller_hung_up'
+                    when code between 100 and 399 then null
+                    when contains(client_details, 'downstream_local_disconnect') then 'proxy_closed_downstream'
+                    when has_client then 'caller_hung_up'
+                    else 'caller_unseen_hung_up'
+                end
+            when contains(details, 'transport socket timeout') then 'tls_handshake_unfinished'
+            when list_contains(flags, 'DPE') and coalesce(client_protocol, server_protocol) is null
+                and client_reporter <> 'gateway' and (details = '' or contains(details, 'codec_error'))
+                then 'bytes_not_understood'
+            when list_has_any(flags, ['DPE', 'IH']) or contains(details, 'low_version')
+                or contains(details, 'missing_host_header') or contains(details, 'path_rejected')
+                or contains(details, 'invalid_path') or contains(details, 'path_normalization_failed')
+                or contains(details, 'empty_host_header') or contains(details, 'upgrade_failed')
+                or contains(details, 'early_connect_data') or contains(details, 'request_overall_timeout')
+                or contains(details, 'header_timeout') or contains(details, 'request_payload_too_large')
+                or contains(details, 'premature_resets') or contains(details, 'websocket_handshake_unsuccessful')
+                then 'request_refused'
 
             ---------- an answer without a flag
-            when is_error and code < 400 and kind = 'grpc' then 'app_error'
-            when is_error and has_server then 'app_5xx'
-            when is_error and code >= 500 and upstream_local_address is not null and not is_server_logging
-                then 'app_5xx'
-            when is_error then 'unknown'
-            when list_has_any(list_concat(at_client, at_server), ['DI']) then 'injected_fault'
-        end as cause,
-    from judged
+            when is_error and code between 200 and 399 then
+                case when has_server and is_server_answered then 'application_failed_grpc'
+                    else 'upstream_failed_grpc' end
+            when is_error and code >= 500 and has_server and is_server_answered then 'application_answered_5xx'
+            when is_error and code >= 500 and not has_server and is_client_answered then
+                case when is_external then 'external_answered_5xx' else 'upstream_answered_5xx' end
+            when is_error then 'no_sign'
+            when list_contains(flags, 'DI') then 'delay_injected'
+        end as rule,
+    from informed
 ),
 
--- a failed attempt of a call that was answered in the end
+-- a failed attempt of a call that was answered in the end was retried with success, whatever became of the attempt
 settled as (
     select
         hop_id,
-        case when not is_last_attempt and not is_call_error then 'retried' else cause end as cause,
-        cause as attempt_cause,
+        case when not is_last_attempt and not is_call_error then 'retried' else rules.cause end as cause,
+        rules.cause as attempt_cause,
+        rule,
+        string_split(rules.candidates, ',') as candidates,
+        rules.culprit,
+        -- what the two lines do not say themselves
+        nullif(concat_ws(
+            '; ',
+            case when rule in ('hosts_ejected', 'hosts_gone_or_ejected')
+                then failures_before || ' failures in a row in the five minutes before, at hosts of the same cluster' end,
+            case when rule = 'server_fell_silent'
+                then 'the same host refused the next connection, before its proxy logged again' end,
+            case when rule = 'timeouts_at_one_host' then 'other hosts of the service time out far less often' end,
+            case when not has_server and has_client and server_address is not null and is_server_logging
+                then 'the server''s proxy logged other calls' end,
+            case when not has_server and has_client and server_address is not null and not is_server_logging
+                then 'the server''s proxy logged no call at all' end,
+            -- the lengths of Envoy's own texts, without and with the words that it adds after a retry
+            case when rule = 'upstream_answered_5xx' then case
+                when client_bytes_sent in (95, 118) then 'the body is as long as Envoy''s own for a closed connection'
+                when client_bytes_sent in (91, 97, 98, 114, 120, 121, 145, 152, 167, 168, 175, 190)
+                    then 'the body is as long as Envoy''s own for a failed connection'
+                when client_bytes_sent in (81, 104) then 'the body is as long as Envoy''s own for an open circuit breaker'
+                when client_bytes_sent = 24 then 'the body is as long as Envoy''s own for a timeout'
+            end end
+        ), '') as evidence,
     from ruled
-    where cause is not null
+    inner join rules using (rule)
 )
 
 select * from settled

@@ -11,6 +11,9 @@ caused as (
     select
         calls.*,
         hop_causes.cause as own_cause,
+        hop_causes.rule as own_rule,
+        hop_causes.candidates as own_candidates,
+        hop_causes.culprit as own_culprit,
         nesting.parent_hop_id,
         coalesce(nesting.below_ms, 0) as below_ms,
     from calls
@@ -20,12 +23,17 @@ caused as (
 
 ---------- blame: a call that only passed on what happened below points to the call below, and so on down
 
--- the children that could explain their parent's failure
+-- the children that could explain their parent's failure; a timeout may lie far above the call that took the time
+slow_requests as (
+    select distinct request_id from caused
+    where own_cause in ('slow_upstream', 'slow_endpoint')
+),
+
 explaining as (
     select
         parent.hop_id,
         child.hop_id as child_hop_id,
-        parent.own_cause,
+        coalesce(parent.own_cause, 'slow_upstream') in ('slow_upstream', 'slow_endpoint') as is_slow,
         child.own_cause as child_cause,
         child.is_last_attempt,
         coalesce(child.client_ended_at, child.server_ended_at) as child_ended_at,
@@ -33,21 +41,32 @@ explaining as (
             >= 0.8 * coalesce(parent.client_duration_ms, parent.server_duration_ms) as is_most_of_the_time,
     from caused as parent
     inner join caused as child on child.parent_hop_id = parent.hop_id
-    where parent.own_cause in ('app_5xx', 'app_error', 'slow_upstream', 'retried')
+    where
+        parent.own_cause in ('app_5xx', 'app_error', 'slow_upstream', 'slow_endpoint', 'retried')
+        or parent.own_rule in ('upstream_answered_5xx', 'upstream_failed_grpc')
+        or (parent.own_cause is null and parent.request_id in (select request_id from slow_requests))
 ),
 
 pointers as (
     select
         hop_id,
         child_hop_id,
+        child_cause is not null as is_caused,
     from explaining
     where
-        (own_cause <> 'slow_upstream' and child_cause is not null and child_cause not in ('retried', 'client_gone'))
-        or (own_cause = 'slow_upstream' and is_most_of_the_time and (
-            child_cause is null or child_cause in ('slow_upstream', 'connect_timeout', 'client_gone', 'injected_fault')
+        (not is_slow and child_cause is not null and child_cause <> 'retried')
+        or (is_slow and is_most_of_the_time and (
+            child_cause is null
+            or child_cause in ('slow_upstream', 'slow_endpoint', 'connect_timeout', 'client_gone', 'injected_fault')
         ))
     qualify row_number() over (
-        partition by hop_id order by child_cause is not null desc, child_ended_at desc, is_last_attempt desc,
+        partition by hop_id
+        order by
+            -- an application that gave a call up answers for itself, unless another call of its failed
+            not is_slow and child_cause = 'client_gone',
+            child_cause is not null desc,
+            child_ended_at desc,
+            is_last_attempt desc,
             child_hop_id
     ) = 1
 ),
@@ -62,11 +81,13 @@ hung_up as (
     where child.own_cause = 'client_gone' and parent.own_cause = 'client_gone'
 ),
 
+-- the way to the culprit may end at a call that did not fail, but took the time: the last one that has a cause gives it
 blamed as (
     with recursive chain as (
         select
             hop_id,
             hop_id as culprit_hop_id,
+            hop_id as judging_hop_id,
             0 as steps,
         from caused
         where own_cause is not null
@@ -74,6 +95,11 @@ blamed as (
         select
             chain.hop_id,
             coalesce(pointers.child_hop_id, hung_up.parent_hop_id) as culprit_hop_id,
+            case
+                when pointers.is_caused then pointers.child_hop_id
+                when pointers.child_hop_id is null then hung_up.parent_hop_id
+                else chain.judging_hop_id
+            end as judging_hop_id,
             chain.steps + 1 as steps,
         from chain
         left join pointers on chain.culprit_hop_id = pointers.hop_id
@@ -81,7 +107,10 @@ blamed as (
         where coalesce(pointers.child_hop_id, hung_up.parent_hop_id) is not null and chain.steps < 32
     )
 
-    select hop_id, arg_max(culprit_hop_id, steps) as culprit_hop_id,
+    select
+        hop_id,
+        arg_max(culprit_hop_id, steps) as culprit_hop_id,
+        arg_max(judging_hop_id, steps) as judging_hop_id,
     from chain
     group by hop_id
 ),
@@ -90,9 +119,12 @@ judged as (
     select
         caused.*,
         case
-            when caused.own_cause in ('slow_upstream', 'retried') then caused.own_cause
-            else coalesce(culprit.own_cause, caused.own_cause)
-        end as cause,
+            when caused.own_cause in ('slow_upstream', 'slow_endpoint', 'retried')
+                then {'cause': caused.own_cause, 'rule': caused.own_rule, 'candidates': caused.own_candidates,
+                    'culprit': caused.own_culprit}
+            else {'cause': judging.own_cause, 'rule': judging.own_rule, 'candidates': judging.own_candidates,
+                'culprit': judging.own_culprit}
+        end as verdict,
         blamed.culprit_hop_id,
         culprit.service as culprit_server,
         culprit.client_service as culprit_client,
@@ -100,21 +132,27 @@ judged as (
     from caused
     left join blamed using (hop_id)
     left join caused as culprit on blamed.culprit_hop_id = culprit.hop_id
+    left join caused as judging on blamed.judging_hop_id = judging.hop_id
 ),
 
 sided as (
     select
         judged.*,
-        case
-            when causes.culprit = 'server' then culprit_server
+        verdict.cause as cause,
+        case when verdict.cause = 'unknown' then verdict.candidates end as candidates,
+        verdict.rule as rule,
+        -- a rule that leaves the cause open may leave open, too, who has to change something
+        case coalesce(verdict.culprit, causes.culprit)
+            when 'server' then culprit_server
             -- who calls a gateway is outside the mesh, and has no name in it
-            when causes.culprit = 'client' and not (cause = 'client_gone' and culprit_client_reporter = 'gateway')
-                then culprit_client
+            when 'client' then
+                case when not (verdict.cause in ('client_gone', 'bad_request') and culprit_client_reporter = 'gateway')
+                    then culprit_client end
         end as culprit_service,
         greatest(0, client_duration_ms - coalesce(server_duration_ms, client_duration_ms)) as network_ms,
         least(server_duration_ms, greatest(0, server_upstream_service_time_ms - below_ms)) as app_ms,
     from judged
-    left join causes using (cause)
+    left join causes on verdict.cause = causes.cause
 )
 
 select
@@ -171,6 +209,8 @@ select
     parent_hop_id,
     is_error,
     cause,
+    candidates,
+    rule,
     culprit_service,
     culprit_hop_id,
 from sided

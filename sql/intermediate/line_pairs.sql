@@ -2,6 +2,7 @@
 -- key: client_source, client_line_number, server_source, server_line_number
 -- Pairs in three rounds, surest first: both socket addresses; the server's address alone, for servers that log an
 -- X-Forwarded-For address with port 0; and the earlier attempts of a retried call, of which the client logs the last.
+-- Connections refused before their request was read are paired apart, in refused_connections.
 -- Within a key a pair is one to one and in order of time, as long as both sides have as many lines.
 with
 
@@ -32,6 +33,9 @@ lines as (
         downstream_remote_address like '%:0' as is_forwarded,
         contains(coalesce(authority, ''), '-shadow') as is_mirror,
     from access_logs_around
+    anti join refused_connections
+        on access_logs_around.source = refused_connections.server_source
+        and access_logs_around.line_number = refused_connections.server_line_number
 ),
 
 clients as (
@@ -261,6 +265,9 @@ rows_of_calls as (
     from clients
     anti join (select *, from matched where not is_earlier) as answered
         on clients.source = answered.client_source and clients.line_number = answered.client_line_number
+    anti join refused_connections
+        on clients.source = refused_connections.client_source
+        and clients.line_number = refused_connections.client_line_number
     union all by name
     select
         lines.source as server_source,
@@ -271,6 +278,12 @@ rows_of_calls as (
     anti join matched
         on lines.source = matched.server_source and lines.line_number = matched.server_line_number
     where lines.direction = 'inbound'
+    union all by name
+    select
+        *,
+        'address' as link,
+        false as is_earlier,
+    from refused_connections
 ),
 
 numbered as (

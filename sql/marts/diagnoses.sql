@@ -1,4 +1,4 @@
--- one row per finding: a cause, the service that has to change something, and the call where it shows
+-- one row per finding: a cause or its candidates, the service that has to change something, and the call where it shows
 -- key: diagnosis_id
 -- A call that only passed a failure on is not counted: every finding counts the calls where its failure began.
 with
@@ -11,8 +11,15 @@ hops as (
 origins as (
     select
         culprit_hop_id,
-        arg_min(cause, hop_id <> culprit_hop_id) as cause,
-        arg_min(culprit_service, hop_id <> culprit_hop_id) as culprit_service,
+        arg_min(
+            {
+                'cause': cause,
+                'candidates': array_to_string(candidates, ', '),
+                'rule': rule,
+                'culprit_service': culprit_service,
+            },
+            hop_id <> culprit_hop_id
+        ) as verdict,
         bool_or(is_error) and bool_and(cause <> 'retried') as is_error,
     from hops
     where cause is not null
@@ -35,9 +42,11 @@ last_attempts as (
 
 findings as (
     select
-        origins.cause,
-        origins.culprit_service,
-        hops.* exclude (cause, culprit_service, is_error),
+        verdict.cause as cause,
+        verdict.candidates as candidates,
+        verdict.rule as rule,
+        verdict.culprit_service as culprit_service,
+        hops.* exclude (cause, candidates, rule, culprit_service, is_error),
         origins.is_error,
         array_to_string(
             list_sort(list_distinct(list_concat(coalesce(client_flags, []), coalesce(server_flags, [])))), ','
@@ -59,6 +68,7 @@ findings as (
 said as (
     select
         cause,
+        candidates,
         culprit_service,
         service,
         cluster_subset,
@@ -71,6 +81,7 @@ said as (
     union all
     select
         cause,
+        candidates,
         culprit_service,
         service,
         cluster_subset,
@@ -85,6 +96,7 @@ said as (
 evidence as (
     select
         cause,
+        candidates,
         culprit_service,
         service,
         cluster_subset,
@@ -95,7 +107,8 @@ evidence as (
     from (
         select *, from said
         qualify row_number() over (
-            partition by cause, culprit_service, service, cluster_subset, side order by lines desc, evidence
+            partition by cause, candidates, culprit_service, service, cluster_subset, side
+            order by lines desc, evidence
         ) <= 3
     )
     group by all
@@ -112,13 +125,14 @@ edge_calls as (
 ),
 
 findings_of_edges as (
-    select distinct cause, culprit_service, service, cluster_subset, client_service,
+    select distinct cause, candidates, culprit_service, service, cluster_subset, client_service,
     from findings
 ),
 
 edges as (
     select
         one.cause,
+        one.candidates,
         one.culprit_service,
         one.service,
         one.cluster_subset,
@@ -133,6 +147,7 @@ edges as (
 counted as (
     select
         cause,
+        candidates,
         culprit_service,
         service,
         cluster_subset,
@@ -150,13 +165,15 @@ counted as (
         min(started_at) as first_seen_at,
         max(started_at) as last_seen_at,
         list(distinct client_service order by client_service) filter (where client_service is not null) as callers,
+        list(distinct client_pod order by client_pod) filter (where client_pod is not null) as client_pods,
         list(distinct server_pod order by server_pod) filter (where server_pod is not null) as server_pods,
+        mode(rule order by rule) as rule,
         mode(upstream_cluster) as upstream_cluster,
         mode(client_service) as client_service,
         (list(distinct request_id order by request_id) filter (where request_id is not null))[:3]
             as example_request_ids,
     from findings
-    group by cause, culprit_service, service, cluster_subset
+    group by cause, candidates, culprit_service, service, cluster_subset
 ),
 
 -- names from the log go into a command only where they can be nothing but names
@@ -173,10 +190,14 @@ nameable as (
 explained as (
     select
         left(md5(concat_ws(
-            '/', nameable.cause, nameable.culprit_service, nameable.service, nameable.cluster_subset
+            '/', nameable.cause, nameable.candidates, nameable.culprit_service, nameable.service,
+            nameable.cluster_subset
         )), 8) as diagnosis_id,
         nameable.cause,
         causes.title,
+        string_split(nameable.candidates, ', ') as candidates,
+        nameable.rule,
+        rules.says as because,
         nameable.culprit_service,
         nameable.service,
         nameable.cluster_subset,
@@ -192,11 +213,15 @@ explained as (
         nameable.first_seen_at,
         nameable.last_seen_at,
         nameable.callers,
+        nameable.client_pods,
         nameable.server_pods,
         evidence.client_evidence,
         evidence.server_evidence,
-        causes.resource,
-        causes.field,
+        case when own_rules.resource is not null then own_rules.resource else causes.resource end as resource,
+        case
+            when own_rules.resource is not null or own_rules.field is not null then own_rules.field
+            else causes.field
+        end as field,
         causes.advice,
         replace(replace(replace(replace(replace(replace(replace(
             causes.next_command,
@@ -211,13 +236,18 @@ explained as (
         nameable.example_request_ids,
     from nameable
     left join causes using (cause)
+    left join rules on nameable.rule = rules.rule
+    -- what a rule implicates stands for its own cause only: a retry is another matter than the failure that it hid
+    left join rules as own_rules on nameable.rule = own_rules.rule and nameable.cause = own_rules.cause
     left join edges
         on nameable.cause = edges.cause
+        and nameable.candidates is not distinct from edges.candidates
         and nameable.culprit_service is not distinct from edges.culprit_service
         and nameable.service is not distinct from edges.service
         and nameable.cluster_subset is not distinct from edges.cluster_subset
     left join evidence
         on nameable.cause = evidence.cause
+        and nameable.candidates is not distinct from evidence.candidates
         and nameable.culprit_service is not distinct from evidence.culprit_service
         and nameable.service is not distinct from evidence.service
         and nameable.cluster_subset is not distinct from evidence.cluster_subset

@@ -1,6 +1,7 @@
--- one row per edge: what its retries saved and what they wasted
+-- one row per edge: what its retries saved, what they wasted, and how they multiply along a chain of calls
 -- key: client_service, service
 -- Attempts are those that a server logged, or the client's last one: attempts that reached nobody leave no line.
+-- Two tries on each of three edges in a row are eight calls of the last service: chain_attempts_per_call says so.
 with
 
 hops as (
@@ -35,6 +36,26 @@ edges as (
         sum(attempts) / count(*) as attempts_per_call,
     from calls
     group by client_service, service
+),
+
+chains as (
+    select
+        client_service,
+        service,
+        count(*) / nullif(count(*) filter (where not is_repeat), 0) as chain_attempts_per_call,
+    from trace_spans
+    where service is not null
+    group by client_service, service
+),
+
+joined as (
+    select
+        edges.*,
+        chains.chain_attempts_per_call,
+    from edges
+    left join chains
+        on edges.client_service is not distinct from chains.client_service
+        and edges.service = chains.service
 )
 
-select * from edges
+select * from joined

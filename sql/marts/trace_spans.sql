@@ -14,6 +14,7 @@ placed as (
         coalesce(client_started_at, server_started_at) as began_at,
         coalesce(client_ended_at, server_ended_at) as ended_at,
         greatest(0, coalesce(client_duration_ms, server_duration_ms) - below_ms) as self_ms,
+        attempt > 1 as is_repeat,
     from hops
 ),
 
@@ -45,6 +46,7 @@ descended as (
         0 as depth,
         true as is_critical,
         self_ms,
+        is_repeat,
     from placed
     where parent_hop_id is null
     union all
@@ -55,6 +57,7 @@ descended as (
         descended.depth + 1 as depth,
         descended.is_critical and list_contains(waited_for.hop_ids, placed.hop_id) as is_critical,
         placed.self_ms,
+        descended.is_repeat or placed.is_repeat as is_repeat,
     from descended
     inner join placed on placed.parent_hop_id = descended.hop_id
     inner join waited_for on waited_for.parent_hop_id = descended.hop_id
@@ -82,9 +85,11 @@ joined as (
         descended.is_critical,
         hops.attempt,
         hops.attempts,
+        descended.is_repeat,
         hops.link,
         hops.is_error,
         hops.cause,
+        hops.candidates,
         hops.culprit_service,
         hops.culprit_hop_id,
     from descended

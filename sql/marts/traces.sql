@@ -71,8 +71,9 @@ summed as (
         count(*) as hops,
         count(distinct service) as services,
         -- what went wrong without failing the request: attempts that were repeated, injected delays
-        arg_min(cause, started_at) filter (where cause is not null) as first_cause,
-        arg_min(culprit_service, started_at) filter (where cause is not null) as first_culprit_service,
+        arg_min(
+            {'cause': cause, 'candidates': candidates, 'culprit_service': culprit_service}, started_at
+        ) filter (where cause is not null) as first_verdict,
     from spans
     group by trace_id
 ),
@@ -106,8 +107,9 @@ joined as (
         summed.services,
         root.response_code,
         root.is_error,
-        coalesce(root.cause, summed.first_cause) as cause,
-        case when root.cause is null then summed.first_culprit_service else root.culprit_service end as culprit_service,
+        coalesce(root.cause, first_verdict.cause) as cause,
+        case when root.cause is null then first_verdict.candidates else root.candidates end as candidates,
+        case when root.cause is null then first_verdict.culprit_service else root.culprit_service end as culprit_service,
         flagged.flags,
         not coalesce(sides.misses_a_side, false) and broken_traces.trace_id is null as is_complete,
     from spans as root

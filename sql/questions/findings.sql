@@ -16,6 +16,7 @@ roots as (
 failed as (
     select
         hops.cause,
+        hops.candidates,
         hops.culprit_service,
         hops.service,
         hops.cluster_subset,
@@ -32,6 +33,7 @@ counted as (
     from findings
     left join failed
         on findings.cause = failed.cause
+        and findings.candidates is not distinct from failed.candidates
         and findings.culprit_service is not distinct from failed.culprit_service
         and findings.service is not distinct from failed.service
         and findings.cluster_subset is not distinct from failed.cluster_subset
