@@ -28,13 +28,13 @@ check: .venv/installed ## all that CI does
 	$(BIN)/lint-imports
 	$(MAKE) test
 
-# chDB brings pandas, which PyArrow loads wherever it finds it: an environment of its own, so that only chDB pays for it
-.venv/chdb/installed:
-	$(PYTHON) -m venv .venv/chdb
-	.venv/chdb/bin/python -m pip install --quiet --disable-pip-version-check 'chdb>=4.4.0'
+# Polars and chDB are no part of meshlog, and chDB brings pandas, which PyArrow loads wherever it finds it
+.venv/peers/installed:
+	$(PYTHON) -m venv .venv/peers
+	.venv/peers/bin/python -m pip install --quiet --disable-pip-version-check 'polars>=2.1.0' 'chdb>=4.4.0'
 	@touch $@
 
-bench: .venv/installed .venv/chdb/installed ## against others: about an hour, 12 GB; BENCH='--lines 100000 --runs 1' for less
+bench: .venv/installed .venv/peers/installed ## against others: about an hour, 12 GB; BENCH='--lines 100000 --runs 1' for less
 	$(BIN)/python -m bench.ingest $(BENCH)
 
 clean:

@@ -23,8 +23,10 @@ PARTS = (*lines.STYLES, "small", "memory")
 
 ENDINGS = {"gzip": "jsonl.gz", "zstd": "jsonl.zst"}
 
-CHDB = ROOT / ".venv" / "chdb" / "bin" / "python"
-"""Has an environment of its own, see the Makefile."""
+APART = ROOT / ".venv" / "peers" / "bin" / "python"
+"""The environment of those that meshlog does not depend on, see the Makefile."""
+
+LIVES_APART = ("polars", "chdb")
 
 BYTES_A_LINE = 800
 """Of the typed style, to choose how many lines make a gigabyte."""
@@ -59,7 +61,7 @@ class Bench:
     def peer(self, name: str, style: str, source: Path) -> Contender:
         """A peer's program on a file."""
         target = self.scratch / f"{name}.parquet"
-        interpreter = str(CHDB) if name == "chdb" else sys.executable
+        interpreter = str(APART) if name in LIVES_APART else sys.executable
         return Contender(name, ("-m", "bench.peers", name, style, str(source), str(target)), target, interpreter)
 
     def contenders(self, style: str, source: Path, typed: Path) -> list[Contender]:
@@ -133,13 +135,10 @@ def machine(peers: list[str]) -> str:
     model = next(
         (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.machine()
     )
-    versions = [f"{name} {version(name)}" for name in peers if name != "chdb"]
-    if "chdb" in peers:
-        (installed, *_) = [
-            *CHDB.parents[1].glob("lib/*/site-packages/chdb-[0-9]*.dist-info"),
-            Path("chdb-not installed"),
-        ]
-        versions.append(installed.stem.replace("-", " "))
+    versions = [f"{name} {version(name)}" for name in peers if name not in LIVES_APART]
+    for name in set(peers) & set(LIVES_APART):
+        installed = APART.parents[1].glob(f"lib/*/site-packages/{name}-[0-9]*.dist-info")
+        versions += [folder.stem.replace("-", " ") for folder in installed] or [f"{name} not installed"]
     return ", ".join((f"{os.cpu_count()} cores ({model})", f"Python {platform.python_version()}", *versions))
 
 

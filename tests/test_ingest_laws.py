@@ -5,11 +5,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ingesting import NOISE, TYPED, Lake, as_strings, line
 
 from pipeline.ingest import odd
+from pipeline.ingest.addresses import has_same_local_ip, is_forwarded_last
 from pipeline.ingest.fields import DEFAULT, PARSED
 from pipeline.ingest.scanner import Scanner
 
@@ -160,6 +162,57 @@ def test_a_row_of_the_scanner_is_the_row_of_the_reference(made: bytes) -> None:
 def test_neighbours_do_not_change_a_row(texts: list[bytes]) -> None:
     """Lines before and behind, and keys that only a neighbour has, lead to no other rows."""
     _assert_agreement(texts)
+
+
+ips = st.sampled_from(["10.0.0.1", "10.0.0.11", "fd00::1", "fd00::11", "é", "a:b", ""])
+ports = st.sampled_from(["", ":0", ":80", ":65535", ":123456", ":b:0", ":00"])
+socket_addresses = st.builds(lambda ip, port: (f"[{ip}]" if ":" in ip else ip) + port, ips, ports) | st.text(max_size=4)
+forwarded_lists = st.lists(st.builds(lambda ip, pad: f"{pad}{ip}{pad}", ips, st.sampled_from(["", " ", "\t "])))
+
+
+@given(forwarded_lists, st.tuples(*[socket_addresses] * 3))
+@settings(max_examples=500)
+def test_the_scanner_compares_addresses_as_the_reference_does(forwarded: list[str], addresses: tuple[str, ...]) -> None:
+    """Of the two local addresses the IP, and the sender with the last X-Forwarded-For entry."""
+    arrived, went, sender = addresses
+    changes = {
+        "downstream_local_address": arrived,
+        "upstream_local_address": went,
+        "downstream_remote_address": sender,
+        "x_forwarded_for": ",".join(forwarded),
+    }
+    _assert_agreement([json.dumps({**TYPED, **changes}, ensure_ascii=False).encode()])
+
+
+@pytest.mark.parametrize(
+    ("arrived", "went", "is_same"),
+    [
+        ("10.0.0.1:80", "10.0.0.1:49152", True),
+        ("10.0.0.1:80", "10.0.0.11:49152", False),
+        ("[fd00::1]:80", "[fd00::1]:49152", True),
+        ("/var/run/socket", "10.0.0.1:49152", None),
+    ],
+)
+def test_local_ips_are_compared_whole(arrived: str, went: str, is_same: bool | None) -> None:
+    """Up to the port; an address without one tells nothing."""
+    assert has_same_local_ip(arrived, went) is is_same
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "sender", "is_last"),
+    [
+        ("203.0.113.9", "203.0.113.9:51234", True),
+        ("198.51.100.1, 203.0.113.9", "203.0.113.9:51234", True),
+        ("203.0.113.9, 198.51.100.1", "203.0.113.9:51234", False),
+        ("203.0.113.9", "203.0.113.9:0", False),
+        ("203.0.113.9", "203.0.113.91:51234", False),
+        ("fd00::9", "[fd00::9]:51234", True),
+        ("203.0.113.9,", "203.0.113.9:51234", False),
+    ],
+)
+def test_the_sender_is_the_last_entry_or_not(forwarded: str, sender: str, is_last: bool) -> None:
+    """With a port of its own: port 0 is what a sidecar makes of the entry."""
+    assert is_forwarded_last(forwarded, sender) is is_last
 
 
 def test_ordinary_lines_are_scanned() -> None:

@@ -19,7 +19,9 @@ def row(pod: str | None = None, **changes: Any) -> dict[str, Any]:
     """Take one line through parsing, normalising and direction."""
     parsed = odd.parse([json.dumps({**TYPED, **changes}).encode()], [1], DEFAULT)
     placed = parsed.rows.append_column("context", pa.array([0], pa.int32()))
-    rows: list[dict[str, Any]] = direction.decide(normalise.rows(placed, [Context("x", pod)], {})).to_pylist()
+    rows: list[dict[str, Any]] = direction.decide(
+        normalise.rows(placed, [Context("x", pod)], {}), parsed.rows
+    ).to_pylist()
     return rows[0]
 
 
@@ -161,7 +163,7 @@ def test_the_sample_of_old_style_names_no_subset() -> None:
     parsed = odd.parse(samples.read_bytes().splitlines(), range(len(samples.read_bytes().splitlines())), DEFAULT)
     places = pa.array([0] * parsed.rows.num_rows, pa.int32())
     rows = direction.decide(
-        normalise.rows(parsed.rows.append_column("context", places), [Context("x")], {})
+        normalise.rows(parsed.rows.append_column("context", places), [Context("x")], {}), parsed.rows
     ).to_pylist()
 
     inbound = [made for made in rows if made["direction"] == "inbound"]

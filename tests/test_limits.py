@@ -50,7 +50,7 @@ def test_less_memory_makes_smaller_batches() -> None:
     """Never larger ones than without a limit."""
     small, large = within(LEAST_BYTES), within(8 << 30)
 
-    assert small.batch_rows < large.batch_rows == 1 << 17
+    assert small.batch_rows < large.batch_rows == 92_000
     assert 64 << 10 < small.block_bytes < large.block_bytes == 4 << 20
 
 

@@ -74,9 +74,6 @@ def ingest(
     Exit codes: 0 done, 1 failed, or a source could not be read to its end (the others were), 2 usage,
     4 more lines rejected than --max-rejects.
     """
-    from pipeline.ingest.heap import keep_freed_memory
-
-    keep_freed_memory()
     options: dict[str, Any] = {"mapping": mapping, "labels": _pairs(labels), "memory": _bytes(memory)}
     if follow:
         summary, code = _follow(paths, lake, every, options)

@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from pipeline.ingest.fields import FORWARDED_LAST, SAME_LOCAL_IP
 
 Mask = npt.NDArray[np.bool_]
 
@@ -27,9 +28,9 @@ _OTHER_GATEWAYS = re.compile(r"(?:http|grpc|tls|tcp|udp)route/.*|[a-z0-9-]+/[a-z
 _SERVER_NAME = re.compile(r"outbound_\.\d+_\.")
 
 
-def decide(rows: pa.Table) -> pa.Table:
-    """Return the rows with `direction` and `reporter` filled in."""
-    facts = _Facts(rows)
+def decide(rows: pa.Table, parsed: pa.Table) -> pa.Table:
+    """Return the lake's rows with `direction` and `reporter` filled in; `parsed` is what they were made of."""
+    facts = _Facts(rows, parsed)
     gateway = facts.is_gateway()
     inbound, outbound = facts.is_inbound(), facts.is_outbound()
     direction = np.where(inbound, 0, np.where(outbound | (gateway & ~facts.is_tunnel), 1, 2)).astype(np.int32)
@@ -46,8 +47,11 @@ def decide(rows: pa.Table) -> pa.Table:
 class _Facts:
     """What single columns say, one mask over the rows a fact."""
 
-    def __init__(self, rows: pa.Table) -> None:
+    def __init__(self, rows: pa.Table, parsed: pa.Table) -> None:
         self._rows = rows
+        self._goes_on_from_there = _mask(parsed[SAME_LOCAL_IP])
+        self._goes_on_from_elsewhere = _mask(pc.invert(parsed[SAME_LOCAL_IP]))
+        self._is_forwarded_last = _mask(parsed[FORWARDED_LAST])
         cluster, route, sni = (self._each(name) for name in ("upstream_cluster", "route_name", "requested_server_name"))
         self.has_cluster = cluster(lambda _: True)
         self.is_waypoint = cluster(lambda name: name.startswith("inbound-vip|"))
@@ -96,49 +100,11 @@ class _Facts:
         """Find gateways' lines: by cluster or pod name, an own listening address, or the peer that they appended."""
         by_cluster = self._east_west | self._other_gateway
         in_name = self._each("pod")(lambda pod: "gateway" in pod)
-        by_pod = in_name & ~self._goes_on(in_name, own=False)
+        by_pod = in_name & ~self._goes_on_from_elsewhere
         no_chain = self._no_chain & self._local_port(lambda at: _port(at) in ("443", "8443", "15443"))
         at_port = self._local_port(lambda at: _port(at) in GATEWAY_PORTS) & ~self._server_cluster
-        return by_cluster | by_pod | no_chain | self._goes_on(at_port, own=True) | self._appended_peer()
-
-    def _goes_on(self, among: Mask, *, own: bool) -> Mask:
-        """Find calls that go on from the address at which they arrived, or, not `own`, from another one."""
-        went = self._texts("upstream_local_address", among)
-        encoded = self._rows["downstream_local_address"].combine_chunks()
-        starts = [at[: at.rindex(":") + 1] if ":" in at else None for at in encoded.dictionary.to_pylist()]
-        chosen = encoded.indices.filter(pa.array(among))
-        arrived = pl.Series(pl.from_arrow(pa.array(starts, pa.string()).take(chosen)))
-        both = pl.DataFrame({"went": went, "arrived": arrived})
-        is_own = both.select(pl.col("went").str.starts_with(pl.col("arrived"))).to_series()
-        return _spread(is_own == own, among)
-
-    def _appended_peer(self) -> Mask:
-        """Find lines whose sender is the last X-Forwarded-For entry: only a proxy that uses the socket's address
-        appends it. A sidecar reports that entry itself as the sender, with port 0 (envoy-facts 4.1).
-        """
-        among = ~self._server_cluster & _mask(self._rows["x_forwarded_for"].is_valid())
-        forwarded = self._texts("x_forwarded_for", among)
-        if forwarded.str.contains(",", literal=True).any():
-            forwarded = forwarded.str.split(",").list.last()
-        sender, last = pl.col("sender"), pl.col("last")
-        senders = self._texts("downstream_remote_address", among)
-        both = pl.DataFrame({"last": forwarded.str.strip_chars(), "sender": senders})
-        host = pl.when(last.str.contains(":", literal=True)).then("[" + last + "]").otherwise(last)
-        # what is compared is text before the port, of five digits at most: a regular expression took ten times as long
-        is_port = (sender.str.len_bytes() - host.str.len_bytes()).is_between(2, 6)
-        is_peer = sender.str.starts_with(host + ":") & is_port & ~sender.str.ends_with(":0")
-        return _spread(both.select(is_peer).to_series(), among)
-
-    def _texts(self, column: str, among: Mask) -> pl.Series:
-        chosen = self._rows[column].combine_chunks().filter(pa.array(among))
-        return pl.Series(pl.from_arrow(chosen.cast(pa.string())))
-
-
-def _spread(holds: pl.Series, among: Mask) -> Mask:
-    """Put an answer for some rows in its place among all of them."""
-    found = np.zeros(len(among), np.bool_)
-    found[among] = holds.fill_null(False).to_numpy()
-    return found
+        at_own = at_port & self._goes_on_from_there
+        return by_cluster | by_pod | no_chain | at_own | (self._is_forwarded_last & ~self._server_cluster)
 
 
 def _mask(values: pa.ChunkedArray) -> Mask:

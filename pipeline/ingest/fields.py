@@ -63,6 +63,9 @@ SPELLINGS: Mapping[str, tuple[str, ...]] = {
 COLUMNS = tuple(SPELLINGS)
 TEXTS = tuple(name for name in COLUMNS if name != TIME and name not in WHOLE_NUMBERS)
 
+SAME_LOCAL_IP, FORWARDED_LAST = "has_same_local_ip", "is_forwarded_last"
+"""What `addresses` says of a line; null where it lacks one of the two addresses."""
+
 PARSED = pa.schema(
     [
         (TIME, TIMESTAMP),
@@ -70,9 +73,11 @@ PARSED = pa.schema(
         *((name, pa.string()) for name in TEXTS),
         ("extra", pa.string()),
         ("line_number", pa.int64()),
+        (SAME_LOCAL_IP, pa.bool_()),
+        (FORWARDED_LAST, pa.bool_()),
     ]
 )
-"""What both parsers deliver: typed columns, text still as it was logged ("-" included)."""
+"""What both parsers deliver: typed columns, text still as it was logged ("-" included), and two comparisons."""
 
 MAX_CODE = 999
 MAX_NUMBER = 10**18 - 1

@@ -23,7 +23,7 @@ from pipeline.lake.ledger import Batch, Counts, Load, Mark, Torn
 if TYPE_CHECKING:
     from pipeline.ingest.scanner import Scanned, Scanner
 
-BATCH_ROWS = 1 << 17
+BATCH_ROWS = 92_000
 BATCH_BYTES = 96 << 20
 """A batch is committed when it holds this many rows, or bytes of odd rows and rejects."""
 

@@ -41,6 +41,9 @@ from pipeline.lake.ledger import (
 )
 from pipeline.lake.schema import ACCESS_LOGS
 
+# PyArrow's own allocator gives memory back at once, and the kernel has to clear it anew for the next batch
+pa.set_memory_pool(pa.system_memory_pool())
+
 SCAN_FROM_BYTES = 1 << 20
 """Bytes read one line at a time before the scanner is started, which takes as long as reading several megabytes so."""
 
@@ -138,8 +141,8 @@ def _gathering(
     def finish(rows: Rows) -> pa.Table:
         tables = [scanned.table() for scanned in rows.scanned]
         tables += [pa.concat_tables(rows.parsed)] if rows.parsed else []
-        named = [normalise.rows(table, rows.contexts, others) for table in tables]
-        return writer.arranged([direction.decide(table) for table in named] or [ACCESS_LOGS.empty_table()])
+        named = [direction.decide(normalise.rows(table, rows.contexts, others), table) for table in tables]
+        return writer.arranged(named or [ACCESS_LOGS.empty_table()])
 
     return Gathering(lake, lambda: datetime.now(UTC), finish, clock.watch, limits=limits, is_due=is_due)
 
@@ -213,9 +216,10 @@ class Ingest:
         parsed = odd.parse(records.texts, records.numbers, self.fields)
         context = pa.repeat(pa.scalar(0, pa.int32()), parsed.rows.num_rows)
         rows = normalise.rows(parsed.rows.append_column("context", context), [Context(load.source)], {})
+        rows = direction.decide(rows, parsed.rows)
         rejects = [Reject(records.numbers[at], reason, records.raws[at][:RAW_LIMIT]) for at, reason in parsed.rejects]
         lake, begin = self.gathering.lake, block.first_line
-        unknown = copies.first_unknown(lake, read_ledger(lake), load.source, direction.decide(rows), rejects, begin)
+        unknown = copies.first_unknown(lake, read_ledger(lake), load.source, rows, rejects, begin)
         return copies.bytes_before(block, unknown)
 
     def _context(self, source: Source) -> Context:

@@ -17,14 +17,17 @@ import orjson
 import pyarrow as pa
 
 from pipeline.ingest import envelopes, textlines, unescaped
+from pipeline.ingest.addresses import has_same_local_ip, is_forwarded_last
 from pipeline.ingest.fields import (
     ABSENT,
     CODE,
+    FORWARDED_LAST,
     MAX_CODE,
     MAX_NUMBER,
     MAX_TIME_US,
     MIN_TIME_US,
     PARSED,
+    SAME_LOCAL_IP,
     TIME,
     WHOLE_NUMBERS,
     FieldMap,
@@ -110,6 +113,7 @@ class _Reading:
         _refuse_twice(text, found)
         row = _row(found, self.fields)
         row["line_number"] = self.number
+        _compare_addresses(row)
         self.gathered.rows.append(row)
 
 
@@ -200,6 +204,14 @@ def _row(found: Mapping[str, Any], fields: FieldMap) -> dict[str, Any]:
     except TypeError:
         raise _RejectError("holds objects that are nested too deeply") from None
     return row
+
+
+def _compare_addresses(row: dict[str, Any]) -> None:
+    """Note what the addresses of a row say side by side."""
+    arrived, went = row.get("downstream_local_address"), row.get("upstream_local_address")
+    forwarded, sender = row.get("x_forwarded_for"), row.get("downstream_remote_address")
+    row[SAME_LOCAL_IP] = has_same_local_ip(arrived, went) if arrived and went else None
+    row[FORWARDED_LAST] = is_forwarded_last(forwarded, sender) if forwarded and sender else None
 
 
 def as_json(value: object) -> str:

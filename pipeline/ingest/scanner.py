@@ -15,11 +15,21 @@ import orjson
 import pyarrow as pa
 
 from pipeline.ingest import kernel
-from pipeline.ingest.fields import CODE, FLAGS, PARSED, TEXTS, TIME, WHOLE_NUMBERS, FieldMap
+from pipeline.ingest.fields import (
+    CODE,
+    FLAGS,
+    FORWARDED_LAST,
+    PARSED,
+    SAME_LOCAL_IP,
+    TEXTS,
+    TIME,
+    WHOLE_NUMBERS,
+    FieldMap,
+)
 from pipeline.ingest.shapes import Odd
 from pipeline.lake.schema import ACCESS_LOGS, TIMESTAMP
 
-CHUNK_ROWS = 1 << 16
+CHUNK_ROWS = 3 << 14
 TEXT_BYTES = 4 << 20
 """Rows, and bytes of each plain column, after which new arrays are begun; a line must fit into the latter."""
 
@@ -60,6 +70,7 @@ class Chunk:
     text: npt.NDArray[np.uint8]
     line_number: npt.NDArray[np.int64]
     context: npt.NDArray[np.int32]
+    compared: npt.NDArray[np.int8]
     rows: int = 0
 
     def places(self) -> kernel.Rows:
@@ -67,7 +78,11 @@ class Chunk:
         coded, number, plain = len(self.codes), len(self.numbers), len(self.offsets)
         return kernel.Rows(
             _at(self.codes), coded, _at(self.numbers), number, _at(self.offsets), _at(self.text), plain, TEXT_BYTES,
-            _at(self.line_number), _at(self.context), CHUNK_ROWS, _STRIDE,
+            _at(self.line_number), _at(self.context), CHUNK_ROWS, _STRIDE, _at(self.compared),
+            CODED_TEXTS.index("downstream_local_address"),
+            PLAIN_TEXTS.index("upstream_local_address"),
+            PLAIN_TEXTS.index("x_forwarded_for"),
+            PLAIN_TEXTS.index("downstream_remote_address"),
         )  # fmt: skip
 
 
@@ -82,6 +97,7 @@ def _new_chunk() -> Chunk:
         np.empty((plain, TEXT_BYTES), np.uint8),
         np.empty(CHUNK_ROWS, np.int64),
         np.empty(CHUNK_ROWS, np.int32),
+        np.empty((2, _STRIDE), np.int8),
     )
 
 
@@ -103,6 +119,9 @@ class Scanned:
             columns[name] = pa.DictionaryArray.from_arrays(_known(codes, pa.int32()), texts)
         for slot, name in enumerate(PLAIN_TEXTS):
             columns[name] = pa.chunked_array([_plain(chunk, slot) for chunk in self.chunks], pa.string())
+        for slot, name in enumerate((SAME_LOCAL_IP, FORWARDED_LAST)):
+            compared = np.concatenate([chunk.compared[slot, : chunk.rows] for chunk in self.chunks])
+            columns[name] = pa.array(compared == 1, mask=compared < 0)
         columns["line_number"] = pa.array(np.concatenate([chunk.line_number[: chunk.rows] for chunk in self.chunks]))
         columns["context"] = pa.array(np.concatenate([chunk.context[: chunk.rows] for chunk in self.chunks]))
         return pa.table({name: columns[name] for name in (*PARSED.names, "context")})

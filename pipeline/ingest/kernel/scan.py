@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from pipeline.ingest.kernel.addresses import forwarded_last, same_local_ip
 from pipeline.ingest.kernel.values import MAX_CODE, PARTIAL, cri_text, digits, literal, microseconds
 from pipeline.ingest.kernel.words import (
     SLACK,
@@ -20,6 +21,7 @@ from pipeline.ingest.kernel.words import (
     hash_text,
     is_utf8,
     line_end,
+    put_byte,
     put_int,
     put_long,
     put_word,
@@ -95,6 +97,14 @@ class Rows(NamedTuple):
     contexts: int
     most: int
     stride: int
+    compared: int
+    """Byte [2, stride]: what comparing a row's addresses says: of the local IPs, and of the sender; -1 for nothing."""
+    arrived: int
+    """The coded column DOWNSTREAM_LOCAL_ADDRESS; the others are plain: UPSTREAM_LOCAL_ADDRESS, X-FORWARDED-FOR and
+    DOWNSTREAM_REMOTE_ADDRESS."""
+    went: int
+    forwarded: int
+    sender: int
 
 
 class Lines(NamedTuple):
@@ -230,6 +240,29 @@ def _keep_extras(room, row, keys, rows):
     return DONE
 
 
+@njit(nogil=True, cache=True)
+def _plain_text(slot, row, rows):
+    cell = rows.offsets + 4 * (slot * rows.stride + row)
+    return rows.text + slot * rows.text_bytes + get_int(cell), np.int64(get_int(cell + 4) - get_int(cell))
+
+
+@njit(nogil=True, cache=True)
+def _compare_addresses(row, distinct, rows):
+    arrived = get_int(rows.codes + 4 * (rows.arrived * rows.stride + row))
+    went, went_length = _plain_text(rows.went, row, rows)
+    local = -1
+    if arrived >= 0 and went_length:
+        span = distinct.spans + 16 * (rows.arrived * distinct.most + arrived)
+        local = same_local_ip(distinct.text + get_long(span), get_long(span + 8), went, went_length)
+    forwarded, forwarded_length = _plain_text(rows.forwarded, row, rows)
+    sender, sender_length = _plain_text(rows.sender, row, rows)
+    last = -1
+    if forwarded_length and sender_length:
+        last = forwarded_last(forwarded, forwarded_length, sender, sender_length)
+    put_byte(rows.compared + row, local)
+    put_byte(rows.compared + rows.stride + row, last)
+
+
 @njit(nogil=True, cache=True, inline="always")
 def _clear(row, keys, rows):
     for slot in range(rows.coded_columns):
@@ -333,6 +366,7 @@ def scan(p, lines, keys, distinct, rows, row, line_number, context, is_partial):
             earliest, latest = min(earliest, time), max(latest, time)
             put_long(rows.line_numbers + 8 * row, line_number)
             put_int(rows.contexts + 4 * row, context)
+            _compare_addresses(row, distinct, rows)
             row += 1
             p += 1
         elif fate == ODD:

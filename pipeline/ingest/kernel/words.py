@@ -61,6 +61,7 @@ def _storer(bits: int, kind: Any) -> Any:
 
 byte, word = _loader(8, types.uint8), _loader(64, types.uint64)
 get_long = _loader(64, types.int64)
+put_byte = _storer(8, types.int8)
 get_int, put_int = _loader(32, types.int32), _storer(32, types.int32)
 put_word, put_long = _storer(64, types.uint64), _storer(64, types.int64)
 
