@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check verify bench clean
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("meshlog needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
@@ -27,6 +27,9 @@ check: .venv/installed ## all that CI does
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) test
+
+verify: .venv/installed ## record a mesh that knows the truth, and hold the models against it
+	$(BIN)/python -m tests.mesh.verify
 
 bench: .venv/installed
 	$(BIN)/python -m bench.ingest
