@@ -6,7 +6,7 @@
 -- elsewhere, of which the client logs the last alone.
 with
 
-lines as (
+lines as not materialized (
     select
         source,
         line_number,
@@ -15,10 +15,8 @@ lines as (
         ended_at,
         service,
         coalesce(
-            case
-                when length(request_id) = 36 then left(request_id, 14) || '_' || substr(request_id, 16)
-                else request_id
-            end,
+            case when length(request_id) = 36 then left(request_id, 14) || '_' || substr(request_id, 16)
+                else request_id end,
             method || ' ' || path,
             'tcp'
         ) as key,
@@ -26,6 +24,7 @@ lines as (
         coalesce(path, '') as path,
         regexp_extract(upstream_host, '([^/]+:\d+)$', 1) as upstream_host,
         upstream_local_address,
+        upstream_service_time_ms,
         downstream_local_address,
         downstream_remote_address,
         regexp_replace(coalesce(upstream_local_address, downstream_remote_address), ':\d+$', '') as client_ip,
@@ -52,9 +51,8 @@ service_addresses as (
 ),
 
 -- a sure pair whose times lie far apart for those two clocks is none: the same id and sockets at another time
-fitting_pairs as (
-    select sure_pairs.*,
-    from sure_pairs
+fitting_pairs as not materialized (
+    select sure_pairs.*, from sure_pairs
     left join pod_clocks as client_clock on sure_pairs.client_address = client_clock.address
     left join pod_clocks as server_clock on sure_pairs.server_address = server_clock.address
     where
@@ -91,20 +89,22 @@ servers as (
     where direction = 'inbound' and not is_mirror
 ),
 
----------- both addresses: as many lines on either side pair in the order, by start, end or middle, that brings them
----------- nearest, which tells calls apart that share a connection; with fewer lines on one side the server's line
----------- belongs to the last call that began before it
+---------- both addresses: as many lines on either side pair in the order that brings starts, ends and service times
+---------- nearest (squared: a sum of plain differences is the same for every order). Lines are written as calls end, so
+---------- their order in the file tells more than whole milliseconds do, and another order has to be clearly nearer.
+---------- With fewer lines on one side the server's line belongs to the last call that began before it.
 
 address_clients as (
     select
         *,
         hash(key, path, upstream_host, upstream_local_address) as pair_key,
         count(*) over same_key as lines_of_key,
-        ['start', 'end', 'middle'] as orderings,
+        ['written', 'start', 'middle', 'first byte'] as orderings,
         [
+            row_number() over (same_key order by source, line_number),
             row_number() over (same_key order by started_at, ended_at, source, line_number),
-            row_number() over (same_key order by ended_at, started_at, source, line_number),
             row_number() over (same_key order by ended_at - (ended_at - started_at) / 2, source, line_number),
+            row_number() over (same_key order by upstream_service_time_ms, ended_at, source, line_number),
         ] as places,
     from clients
     where upstream_local_address is not null
@@ -116,11 +116,12 @@ address_servers as (
         *,
         hash(key, path, downstream_local_address, downstream_remote_address) as pair_key,
         count(*) over same_key as lines_of_key,
-        ['start', 'end', 'middle'] as orderings,
+        ['written', 'start', 'middle', 'first byte'] as orderings,
         [
+            row_number() over (same_key order by source, line_number),
             row_number() over (same_key order by started_at, ended_at, source, line_number),
-            row_number() over (same_key order by ended_at, started_at, source, line_number),
             row_number() over (same_key order by ended_at - (ended_at - started_at) / 2, source, line_number),
+            row_number() over (same_key order by upstream_service_time_ms, ended_at, source, line_number),
         ] as places,
     from servers
     window same_key as (partition by hash(key, path, downstream_local_address, downstream_remote_address))
@@ -134,8 +135,11 @@ address_orders as (
         one.line_number as client_line_number,
         other.source as server_source,
         other.line_number as server_line_number,
-        abs(epoch_us(other.started_at) - epoch_us(one.started_at)) as starts_apart,
-        abs(epoch_us(other.ended_at) - epoch_us(one.ended_at)) as ends_apart,
+        date_diff('ms', one.started_at, other.started_at)::double ** 2
+            + date_diff('ms', one.ended_at, other.ended_at)::double ** 2
+            + coalesce(one.upstream_service_time_ms - other.upstream_service_time_ms, 0)::double ** 2
+            + case when ordering = 'written' then 0 else 4 end as apart,
+        abs(date_diff('ms', one.started_at, other.started_at)) < 10000 as is_near,
     from (select *, unnest(orderings) as ordering, unnest(places) as place, from address_clients) as one
     inner join (select *, unnest(orderings) as ordering, unnest(places) as place, from address_servers) as other
         using (pair_key, lines_of_key, ordering, place)
@@ -146,14 +150,10 @@ address_in_order as (
     from address_orders
     semi join (
         select pair_key, arg_min(ordering, (apart, ordering)) as ordering,
-        from (
-            select pair_key, ordering, sum(starts_apart + ends_apart) as apart,
-            from address_orders
-            group by all
-        )
+        from (select pair_key, ordering, sum(apart) as apart, from address_orders group by all)
         group by pair_key
     ) as nearest using (pair_key, ordering)
-    where least(starts_apart, ends_apart) < 10000000
+    where is_near
 ),
 
 address_by_time as (
@@ -172,21 +172,21 @@ address_by_time as (
 ),
 
 by_address as (
-    select *, from address_in_order
+    from address_in_order
     union all
-    select *, from address_by_time
+    from address_by_time
 ),
 
 ---------- the server's address
 
 clients_left as (
-    select clients.*, from clients
+    from clients
     anti join by_address
         on clients.source = by_address.client_source and clients.line_number = by_address.client_line_number
 ),
 
 servers_left as (
-    select servers.*, from servers
+    from servers
     anti join by_address
         on servers.source = by_address.server_source and servers.line_number = by_address.server_line_number
 ),
@@ -196,11 +196,12 @@ endpoint_clients as (
         *,
         hash(key, path, upstream_host) as pair_key,
         count(*) over same_key as lines_of_key,
-        ['start', 'end', 'middle'] as orderings,
+        ['written', 'start', 'middle', 'first byte'] as orderings,
         [
+            row_number() over (same_key order by source, line_number),
             row_number() over (same_key order by started_at, ended_at, source, line_number),
-            row_number() over (same_key order by ended_at, started_at, source, line_number),
             row_number() over (same_key order by ended_at - (ended_at - started_at) / 2, source, line_number),
+            row_number() over (same_key order by upstream_service_time_ms, ended_at, source, line_number),
         ] as places,
     from clients_left
     where has_id and upstream_local_address is not null
@@ -228,11 +229,12 @@ endpoint_servers as (
         *,
         hash(key, path, downstream_local_address) as pair_key,
         count(*) over same_key as lines_of_key,
-        ['start', 'end', 'middle'] as orderings,
+        ['written', 'start', 'middle', 'first byte'] as orderings,
         [
+            row_number() over (same_key order by source, line_number),
             row_number() over (same_key order by started_at, ended_at, source, line_number),
-            row_number() over (same_key order by ended_at, started_at, source, line_number),
             row_number() over (same_key order by ended_at - (ended_at - started_at) / 2, source, line_number),
+            row_number() over (same_key order by upstream_service_time_ms, ended_at, source, line_number),
         ] as places,
     from servers_without_client
     window same_key as (partition by hash(key, path, downstream_local_address))
@@ -246,8 +248,11 @@ endpoint_orders as (
         one.line_number as client_line_number,
         other.source as server_source,
         other.line_number as server_line_number,
-        abs(epoch_us(other.started_at) - epoch_us(one.started_at)) as starts_apart,
-        abs(epoch_us(other.ended_at) - epoch_us(one.ended_at)) as ends_apart,
+        date_diff('ms', one.started_at, other.started_at)::double ** 2
+            + date_diff('ms', one.ended_at, other.ended_at)::double ** 2
+            + coalesce(one.upstream_service_time_ms - other.upstream_service_time_ms, 0)::double ** 2
+            + case when ordering = 'written' then 0 else 4 end as apart,
+        abs(date_diff('ms', one.started_at, other.started_at)) < 10000 as is_near,
     from (select *, unnest(orderings) as ordering, unnest(places) as place, from endpoint_clients) as one
     inner join (select *, unnest(orderings) as ordering, unnest(places) as place, from endpoint_servers) as other
         using (pair_key, lines_of_key, ordering, place)
@@ -258,14 +263,10 @@ endpoint_in_order as (
     from endpoint_orders
     semi join (
         select pair_key, arg_min(ordering, (apart, ordering)) as ordering,
-        from (
-            select pair_key, ordering, sum(starts_apart + ends_apart) as apart,
-            from endpoint_orders
-            group by all
-        )
+        from (select pair_key, ordering, sum(apart) as apart, from endpoint_orders group by all)
         group by pair_key
     ) as nearest using (pair_key, ordering)
-    where least(starts_apart, ends_apart) < 10000000
+    where is_near
 ),
 
 endpoint_by_time as (
@@ -284,9 +285,9 @@ endpoint_by_time as (
 ),
 
 by_endpoint as (
-    select *, from endpoint_in_order
+    from endpoint_in_order
     union all
-    select *, from endpoint_by_time
+    from endpoint_by_time
 ),
 
 ---------- a connection that the server's proxy closed unread: its line knows nothing but the sockets
@@ -342,7 +343,7 @@ elsewhere_clients as (
 -- where the server hides who called, any client will do; where nobody names its service, any service
 elsewhere_offers as (
     select
-        * exclude (client_ip, service),
+        *,
         unnest([client_ip, client_ip, '', '']) as from_ip,
         unnest([service, '', service, '']) as to_service,
     from elsewhere_clients

@@ -71,6 +71,12 @@ address_servers as (
 
 ---------- the server's address alone: it logs the X-Forwarded-For address in place of its peer's
 
+forwarded as (
+    select distinct hash(key, downstream_local_address) as pair_key,
+    from servers
+    where is_forwarded and has_id
+),
+
 endpoint_clients as (
     select
         hash(key, upstream_host) as pair_key,
@@ -81,8 +87,9 @@ endpoint_clients as (
         any_value(ended_at) as client_ended_at,
         any_value(upstream_local_address) as client_socket,
     from clients
+    semi join forwarded on hash(key, upstream_host) = forwarded.pair_key
     where has_id
-    group by pair_key
+    group by hash(key, upstream_host)
     having count(*) = 1
 ),
 
@@ -96,8 +103,9 @@ endpoint_servers as (
         any_value(downstream_local_address) as server_socket,
         any_value(is_forwarded) as is_forwarded,
     from servers
+    semi join forwarded on hash(key, downstream_local_address) = forwarded.pair_key
     where has_id
-    group by pair_key
+    group by hash(key, downstream_local_address)
     having count(*) = 1
 ),
 

@@ -1,4 +1,4 @@
-"""A recording of the town: all its scenarios played on real Envoys, the logs as a collector would bring them, and notes.
+"""A recording of the town: all scenarios played on real Envoys, the logs as a collector would bring them, and notes.
 
 Each line carries the span of its call until the logs are written: there it is cut out and noted beside file and line
 number. A line without a header (raw TCP, nonsense) is known by the sockets that the two ends noted.
@@ -11,6 +11,7 @@ import contextlib
 import json
 import re
 import tempfile
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ from tests.mesh.world import Pod
 _SPAN = re.compile(rf',"{TRUTH_KEY}":(null|"([^"]*)")')
 _START = re.compile(r'"start_time":"([^"]*)"')
 _QUIET_SECONDS = 0.2
+_NAP_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def record(setting: Setting, scenarios: Sequence[Scenario], requests: int, logs:
 
 async def _play(scenarios: Sequence[Scenario], requests: int, folder: Path) -> Town:
     async with _town_up(folder) as running:
+        watching = asyncio.create_task(_watch(running.notebook))
         behind = Scene("background", running, requests, "127.0.97.1")
         noise = asyncio.create_task(background(behind))
         for number, scenario in enumerate(scenarios):
@@ -84,7 +87,16 @@ async def _play(scenarios: Sequence[Scenario], requests: int, folder: Path) -> T
         await noise
         await behind.settle()
         await behind.close()
+        watching.cancel()
     return running
+
+
+async def _watch(notebook: Notebook) -> None:
+    """Note how late this process is to do anything, which every application's own clock is blind to."""
+    while True:
+        began = time.perf_counter()
+        await asyncio.sleep(_NAP_SECONDS)
+        notebook.late_ms.append((time.perf_counter() - began - _NAP_SECONDS) * 1000)
 
 
 @asynccontextmanager
@@ -110,6 +122,7 @@ async def _town_up(folder: Path) -> AsyncIterator[Town]:
         await asyncio.gather(*(app.stop() for app in running.apps.values()), return_exceptions=True)
         await asyncio.gather(*(one.stop() for one in proxies.values()))
         authorizer.close()
+        await asyncio.sleep(_QUIET_SECONDS)  # transports that were closed end in the loop's next turns
 
 
 async def _authorize(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -46,9 +46,6 @@ class Scene:
     is_over: bool = False
     _clients: list[Client] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._clients = [Client(self.user_ip, _GATEWAY, is_application=False) for _ in range(_AT_A_TIME)]
-
     async def ask(
         self,
         *steps: Step,
@@ -61,8 +58,9 @@ class Scene:
     ) -> list[Visit]:
         """Send requests through the gateway for which the frontend takes these steps; `blame` is what is wrong."""
         turn = asyncio.Semaphore(at_a_time)
-        free = [*self._clients[:at_a_time]]
-        free += [Client(self.user_ip, _GATEWAY, is_application=False) for _ in range(at_a_time - len(free))]
+        missing = at_a_time - len(self._clients)
+        self._clients += [Client(self.user_ip, _GATEWAY, is_application=False) for _ in range(missing)]
+        free = self._clients[:at_a_time]
 
         async def one() -> Visit:
             async with turn:
@@ -73,8 +71,6 @@ class Scene:
                     free.append(client)
 
         visits = await asyncio.gather(*(one() for _ in range(count or self.requests)))
-        for client in free[_AT_A_TIME:]:
-            await client.close()
         if session_blame:
             self.town.session_verdicts[self.name] = session_blame
         for visit in visits:

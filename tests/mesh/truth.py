@@ -105,6 +105,8 @@ class Notebook:
     calls: list[Call] = field(default_factory=list)
     served: list[Served] = field(default_factory=list)
     sessions: list[TcpSession] = field(default_factory=list)
+    late_ms: list[float] = field(default_factory=list)
+    """How late the applications' process woke up, now and then: on a busy machine its clocks start late."""
     tcp_calls: list[Call] = field(default_factory=list)
     """Connections as calls, where the driver's plan asked for them."""
 

@@ -67,7 +67,7 @@ async def _probes(scene: Scene) -> None:
 async def _slow_pod(scene: Scene) -> None:
     """One of three pods of cart is slow; nobody's timeout is hit."""
     slow: Pod = scene.town.mesh.pods["cart-2"]
-    scene.town.apps["cart-2"].lag_ms = 60
+    scene.town.apps["cart-2"].lag_ms = 150
     try:
         await scene.ask(Step("cart", path="/work/slow"), count=3 * scene.requests)
         await scene.settle()
