@@ -25,6 +25,8 @@ calls_made as (
         call_id,
         any_value(key) as key,
         any_value(client_address) as client_address,
+        any_value(service) as service,
+        any_value(path) as path,
         coalesce(
             any_value(client_started_at - client_ahead),
             min(server_started_at - server_ahead)
@@ -47,30 +49,100 @@ served as (
     from timed
 ),
 
+-- an id that a client repeats for ever: there the call that began last is taken, as comparing all with all would not end
+crowded as (
+    select key, server_address, true as is_crowded,
+    from served
+    group by key, server_address
+    having count(*) > 200
+),
+
+-- requests with one id at once make calls of a kind in the order in which they began themselves
+calls_in_order as (
+    select
+        *,
+        row_number() over (partition by key, client_address, service, path order by began_at, ended_at, call_id) as place,
+        count(*) over (partition by key, client_address, service, path) as places,
+    from calls_made
+    semi join served as several
+        on calls_made.key = several.key and calls_made.client_address = several.server_address
+),
+
+served_in_order as (
+    select
+        *,
+        row_number() over (partition by key, server_address order by serving_since, serving_until, hop_id) as place,
+        count(*) over (partition by key, server_address) as places,
+    from served
+),
+
+in_order as (
+    select calls_in_order.call_id, served_in_order.hop_id as parent_hop_id,
+    from calls_in_order
+    inner join served_in_order
+        on calls_in_order.key = served_in_order.key
+        and calls_in_order.client_address = served_in_order.server_address
+        and calls_in_order.place = served_in_order.place
+        and calls_in_order.places = served_in_order.places
+    where served_in_order.places > 1
+),
+
 -- clocks of two pods are set right within a millisecond or two
+asking as (
+    select
+        calls_made.*,
+        calls_made.began_at + case when is_of_pod then interval 0 milliseconds else interval 3 milliseconds end as latest_at,
+        coalesce(is_crowded, false) as is_crowded,
+    from calls_made
+    left join crowded on calls_made.key = crowded.key and calls_made.client_address = crowded.server_address
+),
+
 candidates as (
     select
-        calls_made.call_id,
+        asking.call_id,
         served.hop_id as parent_hop_id,
-        calls_made.began_at,
-        calls_made.ended_at,
-        served.serving_since,
-        served.serving_until,
-    from calls_made
+        began_at,
+        ended_at,
+        serving_since,
+        serving_until,
+        is_crowded,
+    from asking
     inner join served
-        on calls_made.key = served.key
-        and calls_made.client_address = served.server_address
-        and calls_made.call_id <> served.call_id
-        and calls_made.began_at between served.serving_since
-            - case when served.is_of_pod and calls_made.is_of_pod then interval 0 milliseconds
+        on asking.key = served.key
+        and asking.client_address = served.server_address
+        and asking.call_id <> served.call_id
+        and asking.began_at between served.serving_since
+            - case when served.is_of_pod and asking.is_of_pod then interval 0 milliseconds
                 else interval 3 milliseconds end
             and served.serving_until + interval 1 millisecond
+    where not asking.is_crowded
+    union all
+    select
+        asking.call_id,
+        served.hop_id as parent_hop_id,
+        began_at,
+        ended_at,
+        serving_since,
+        serving_until,
+        is_crowded,
+    from (select *, from asking where is_crowded) as asking
+    asof join served
+        on asking.key = served.key
+        and asking.client_address = served.server_address
+        and asking.latest_at >= served.serving_since
+    where asking.began_at <= served.serving_until + interval 1 millisecond and asking.call_id <> served.call_id
 ),
 
 parents as (
-    select *,
+    select
+        candidates.*,
+        is_crowded or count(*) over (partition by call_id) > 1 as is_unsure,
     from candidates
-    qualify row_number() over (partition by call_id order by serving_since desc, serving_until, parent_hop_id) = 1
+    left join in_order using (call_id, parent_hop_id)
+    qualify row_number() over (
+        partition by call_id
+        order by in_order.parent_hop_id is not null desc, serving_since desc, serving_until, candidates.parent_hop_id
+    ) = 1
 ),
 
 -- the union of the children's time inside the parent's: siblings that run side by side count once
@@ -106,6 +178,8 @@ joined as (
         every_call.hop_id,
         parents.parent_hop_id,
         coalesce(below.below_ms, 0)::bigint as below_ms,
+        -- several requests of this id were being served there at that moment
+        coalesce(parents.is_unsure, false) as is_unsure,
     from (select hop_id, call_id, from calls) as every_call
     left join parents using (call_id)
     left join below using (hop_id)

@@ -134,6 +134,8 @@ measured as (
         -- the server's middle against the client's: what the way there and the way back take cancels out
         (epoch_us(server_started_at) + epoch_us(server_ended_at) - epoch_us(client_started_at)
             - epoch_us(client_ended_at)) / 2000 as difference_ms,
+        date_diff('ms', client_started_at, client_ended_at)
+            - date_diff('ms', server_started_at, server_ended_at) as slack_ms,
     from found
 )
 

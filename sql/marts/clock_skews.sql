@@ -6,15 +6,27 @@ sure_pairs as (
     select * from sure_pairs
 ),
 
-medians as (
+-- a call that waited on one side alone, for a connection or a second attempt, has its middle elsewhere
+half_ways as (
     select
         client_address,
         server_address,
-        count(*) as calls,
-        median(difference_ms) as skew_ms,
+        median(abs(slack_ms)) as slack_ms,
     from sure_pairs
     where has_id
     group by client_address, server_address
+),
+
+medians as (
+    select
+        sure_pairs.client_address,
+        sure_pairs.server_address,
+        count(*) as calls,
+        median(sure_pairs.difference_ms) as skew_ms,
+    from sure_pairs
+    inner join half_ways using (client_address, server_address)
+    where sure_pairs.has_id and abs(sure_pairs.slack_ms) <= least(half_ways.slack_ms, 1000)
+    group by sure_pairs.client_address, sure_pairs.server_address
 ),
 
 named as (

@@ -153,6 +153,7 @@ def _http_manager(
             "codec_type": "AUTO",
             "server_name": "istio-envoy",
             "use_remote_address": edge,
+            "preserve_external_request_id": edge,
             "stream_idle_timeout": "0s",
             "access_log": [_access_log(style)],
             "http_filters": [

@@ -139,7 +139,7 @@ async def _authorize(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 
 def _write_logs(recording: Recording, logs: Path) -> None:
     """Write each pod's log, its clock shifted, and note whose line is whose."""
-    sockets = _sockets(recording.town)
+    upstream: dict[str, str] = {}
     without_header: list[tuple[str, int, dict[str, Any]]] = []
     for workload, proxy in recording.town.proxies.items():
         if workload in recording.setting.unlogged:
@@ -157,32 +157,44 @@ def _write_logs(recording: Recording, logs: Path) -> None:
             if span:
                 recording.spans[name, len(kept)] = span
                 if "connection_termination" in (line["response_code_details"] or ""):
-                    sockets[line["upstream_local_address"]] = span
+                    upstream[line["upstream_local_address"]] = span
             else:
                 without_header.append((name, len(kept), line))
         (logs / name).write_text("".join(f"{text}\n" for text in kept))
-    _know_by_sockets(recording, sockets, without_header)
+    _know_by_sockets(recording, upstream, without_header)
 
 
 def _know_by_sockets(
-    recording: Recording, sockets: dict[str, str], lines: list[tuple[str, int, dict[str, Any]]]
+    recording: Recording, upstream: dict[str, str], lines: list[tuple[str, int, dict[str, Any]]]
 ) -> None:
-    """Find the spans of lines without a header: by the ends that were noted, then by the client's line of the same."""
-    for _ in range(2):
-        for name, number, line in lines:
-            span = sockets.get(line["downstream_remote_address"]) or sockets.get(line["upstream_local_address"])
-            if span:
-                recording.spans[name, number] = span
-                sockets.setdefault(line["upstream_local_address"] or "", span)
+    """Find the spans of lines without a header by the ends that were noted; where the application noted none, by the
+    client's line of the same connection. `upstream` has the spans of connections by the client's proxy's own end.
+    """
+    noted = _sockets(recording.town)
+    for name, number, line in lines:
+        span = noted.get(("client", line["downstream_remote_address"]))
+        if span and _is_outbound(line):
+            recording.spans[name, number] = span
+            upstream[line["upstream_local_address"]] = span
+    for name, number, line in lines:
+        span = noted.get(("server", line["upstream_local_address"])) or upstream.get(line["downstream_remote_address"])
+        span = recording.town.raw_spans.get(line["downstream_remote_address"], span)
+        if span and not _is_outbound(line):
+            recording.spans[name, number] = span
 
 
-def _sockets(running: Town) -> dict[str, str]:
-    """Name connections without headers by the address at the application's end: the client's own, the server's peer."""
-    notes = running.notebook.sessions
-    ends = {
-        f"{note.pod_ip if note.side == 'client' else '127.0.0.6'}:{note.port}": note.span for note in notes if note.span
+def _is_outbound(line: dict[str, Any]) -> bool:
+    """Tell the line of an application that dialled a service's address."""
+    return str(line["downstream_local_address"]).startswith("10.")
+
+
+def _sockets(running: Town) -> dict[tuple[str, str], str]:
+    """Name connections without headers by side and by the application's end: the client's own, the server's peer."""
+    return {
+        (note.side, f"{note.pod_ip if note.side == 'client' else '127.0.0.6'}:{note.port}"): note.span
+        for note in running.notebook.sessions
+        if note.span
     }
-    return ends | running.raw_spans
 
 
 def _shifted(text: str, shift_ms: int) -> str:

@@ -38,6 +38,9 @@ class Score:
     wrong: int = 0
     trees: int = 0
     trees_right: int = 0
+    guessed: int = 0
+    """Trees that the models themselves say are not certain, as one id was in use for several requests at once."""
+    guessed_right: int = 0
     breaks: int = 0
     breaks_shown: int = 0
     off_ms: list[float] = field(default_factory=list)
@@ -65,6 +68,7 @@ class Judge:
         self.visits = {visit.call.span: visit for visit in notebook.visits}
         self.calls |= {span: visit.call for span, visit in self.visits.items()}
         self.hops = session.rows(_HOPS)
+        self.unsure = {row["hop_id"] for row in session.rows("select hop_id from nesting where is_unsure")}
         self.traces = {row["trace_id"]: row for row in session.rows("from traces")}
 
     def judge(self) -> dict[str, Score]:
@@ -174,9 +178,13 @@ class Judge:
                     expected[child.span] = call.span
         logged = {span: parent for span, parent in expected.items() if span in self._hops_of}
         if root.span in logged:
-            score.trees += 1
             problem = self._tree_problem(logged)
-            score.trees_right += problem is None
+            if self._is_guessed(logged):
+                score.guessed += 1
+                score.guessed_right += problem is None
+            else:
+                score.trees += 1
+                score.trees_right += problem is None
             if problem:
                 score.mistakes.append(f"tree of {root.caller} {root.path}: {problem}")
             if broken:
@@ -184,6 +192,12 @@ class Judge:
                 score.breaks_shown += not self._trace(root.span)["is_complete"]
         for call in broken:
             self._judge_tree(call, score)
+
+    def _is_guessed(self, expected: dict[str, str | None]) -> bool:
+        """Tell whether an id in use elsewhere at the time makes a tree a guess, and the models say so."""
+        hops = [hop for span in expected for hop in self._hops_of[span]]
+        is_said = not any(self.traces[hop["trace_id"]]["is_complete"] for hop in hops)
+        return is_said and any(hop["hop_id"] in self.unsure for hop in hops)
 
     def _tree_problem(self, expected: dict[str, str | None]) -> str | None:
         hops = [hop for span in expected for hop in self._hops_of[span]]

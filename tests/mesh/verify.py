@@ -111,6 +111,11 @@ def main() -> None:
     outcome = verify(arguments.requests, [SCENARIOS[name] for name in arguments.scenario or SCENARIOS], arguments.keep)
     print_lines(table(outcome))
     print_lines(goal_lines(outcome.targets()))
+    guessed = sum(score.guessed for score in outcome.scores.values())
+    right = sum(score.guessed_right for score in outcome.scores.values())
+    print_lines(
+        [f"trees that are said to be a guess, one id being in use several times at once: {guessed}, right {right}"]
+    )
     print_lines([f"the applications' process woke up {median(outcome.late_ms):.1f} ms late at the median"])
     if arguments.mistakes:
         print_lines(mistake_lines(outcome))

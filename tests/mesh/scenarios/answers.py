@@ -40,7 +40,8 @@ SCENARIOS = (
         blame=("app_5xx", "catalog.shop"),
     ),
     sends("retried", Step("payments", fails_first=1, variant="retry"), blame=_RETRIED, apart=True),
-    sends("retried_twice", _deep(Step("payments", fails_first=2, variant="retry")), blame=_RETRIED, apart=True),
+    sends("retried_twice", _deep(Step("payments", fails_first=2, variant="retry")), blame=_RETRIED),
+    sends("retried_twice_near", Step("payments", fails_first=2, variant="retry"), blame=_RETRIED, apart=True),
     sends(
         "retried_over_http2",
         *(Step("ledger", fails_first=2, variant="retry", takes_ms=takes) for takes in (2, 5)),
