@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check verify bench clean
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("meshlog needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
@@ -36,6 +36,10 @@ check: .venv/installed ## all that CI does
 
 bench: .venv/installed .venv/peers/installed ## against others: about an hour, 12 GB; BENCH='--lines 100000 --runs 1' for less
 	$(BIN)/python -m bench.ingest $(BENCH)
+
+verify: .venv/installed ## record a mesh that knows the truth, and hold the models against it
+	$(BIN)/python -m tests.mesh.verify
+
 
 clean:
 	rm -rf .venv out

@@ -1,48 +1,155 @@
 -- one row per attempt of a call: the call it was made for, and the time that calls made for it took
 -- key: hop_id
--- A call belongs to the request that its pod was serving under the same id when it began. Both times are the same pod's.
+-- A call belongs to the request that its pod was serving under the same id when it began. Times of one pod compare as
+-- they are; those of two pods, where one side's log is missing, with their clocks set right.
 with
 
-calls as (
+timed as (
     select
-        *,
+        calls.*,
         case
             when length(request_id) = 36 then left(request_id, 14) || '_' || substr(request_id, 16)
             else request_id
         end as key,
-        coalesce(server_started_at, client_started_at) as serving_since,
-        coalesce(server_ended_at, client_ended_at) as serving_until,
+        to_milliseconds(coalesce(client_clock.ahead_ms, 0)) as client_ahead,
+        to_milliseconds(coalesce(server_clock.ahead_ms, 0)) as server_ahead,
     from calls
+    left join pod_clocks as client_clock on calls.client_address = client_clock.address
+    left join pod_clocks as server_clock on calls.server_address = server_clock.address
     where request_id is not null
+),
+
+-- all attempts of a call began, for the pod that made them, when its client's line did
+calls_made as (
+    select
+        call_id,
+        any_value(key) as key,
+        any_value(client_address) as client_address,
+        any_value(service) as service,
+        any_value(path) as path,
+        coalesce(
+            any_value(client_started_at - client_ahead),
+            min(server_started_at - server_ahead)
+        ) as began_at,
+        coalesce(any_value(client_ended_at - client_ahead), max(server_ended_at - server_ahead)) as ended_at,
+        bool_or(client_started_at is not null) as is_of_pod,
+    from timed
+    group by call_id
+),
+
+served as (
+    select
+        hop_id,
+        call_id,
+        key,
+        server_address,
+        coalesce(server_started_at - server_ahead, client_started_at - client_ahead) as serving_since,
+        coalesce(server_ended_at - server_ahead, client_ended_at - client_ahead) as serving_until,
+        server_started_at is not null as is_of_pod,
+    from timed
+),
+
+-- an id that a client repeats for ever: there the call that began last is taken, as comparing all with all would not end
+crowded as (
+    select key, server_address, true as is_crowded,
+    from served
+    group by key, server_address
+    having count(*) > 200
+),
+
+-- requests with one id at once make calls of a kind in the order in which they began themselves
+calls_in_order as (
+    select
+        *,
+        row_number() over (partition by key, client_address, service, path order by began_at, ended_at, call_id) as place,
+        count(*) over (partition by key, client_address, service, path) as places,
+    from calls_made
+    semi join served as several
+        on calls_made.key = several.key and calls_made.client_address = several.server_address
+),
+
+served_in_order as (
+    select
+        *,
+        row_number() over (partition by key, server_address order by serving_since, serving_until, hop_id) as place,
+        count(*) over (partition by key, server_address) as places,
+    from served
+),
+
+in_order as (
+    select calls_in_order.call_id, served_in_order.hop_id as parent_hop_id,
+    from calls_in_order
+    inner join served_in_order
+        on calls_in_order.key = served_in_order.key
+        and calls_in_order.client_address = served_in_order.server_address
+        and calls_in_order.place = served_in_order.place
+        and calls_in_order.places = served_in_order.places
+    where served_in_order.places > 1
+),
+
+-- clocks of two pods are set right within a millisecond or two
+asking as (
+    select
+        calls_made.*,
+        calls_made.began_at + case when is_of_pod then interval 0 milliseconds else interval 3 milliseconds end as latest_at,
+        coalesce(is_crowded, false) as is_crowded,
+    from calls_made
+    left join crowded on calls_made.key = crowded.key and calls_made.client_address = crowded.server_address
 ),
 
 candidates as (
     select
-        child.hop_id,
-        parent.hop_id as parent_hop_id,
-        child.started_at,
-        coalesce(child.client_ended_at, child.server_ended_at) as ended_at,
-        parent.serving_since,
-        parent.serving_until,
-    from calls as child
-    inner join calls as parent
-        on child.key = parent.key
-        and child.client_address = parent.server_address
-        and child.hop_id <> parent.hop_id
-        and child.started_at between parent.serving_since and parent.serving_until + interval 1 millisecond
+        asking.call_id,
+        served.hop_id as parent_hop_id,
+        began_at,
+        ended_at,
+        serving_since,
+        serving_until,
+        is_crowded,
+    from asking
+    inner join served
+        on asking.key = served.key
+        and asking.client_address = served.server_address
+        and asking.call_id <> served.call_id
+        and asking.began_at between served.serving_since
+            - case when served.is_of_pod and asking.is_of_pod then interval 0 milliseconds
+                else interval 3 milliseconds end
+            and served.serving_until + interval 1 millisecond
+    where not asking.is_crowded
+    union all
+    select
+        asking.call_id,
+        served.hop_id as parent_hop_id,
+        began_at,
+        ended_at,
+        serving_since,
+        serving_until,
+        is_crowded,
+    from (select *, from asking where is_crowded) as asking
+    asof join served
+        on asking.key = served.key
+        and asking.client_address = served.server_address
+        and asking.latest_at >= served.serving_since
+    where asking.began_at <= served.serving_until + interval 1 millisecond and asking.call_id <> served.call_id
 ),
 
 parents as (
-    select *,
+    select
+        candidates.*,
+        is_crowded or count(*) over (partition by call_id) > 1 as is_unsure,
     from candidates
-    qualify row_number() over (partition by hop_id order by serving_since desc, serving_until, parent_hop_id) = 1
+    left join in_order using (call_id, parent_hop_id)
+    qualify row_number() over (
+        partition by call_id
+        order by in_order.parent_hop_id is not null desc, serving_since desc, serving_until, candidates.parent_hop_id
+    ) = 1
 ),
 
 -- the union of the children's time inside the parent's: siblings that run side by side count once
 clipped as (
     select
         parent_hop_id,
-        greatest(started_at, serving_since) as began_at,
+        greatest(began_at, serving_since) as began_at,
         least(ended_at, serving_until) as ended_at,
     from parents
 ),
@@ -71,8 +178,10 @@ joined as (
         every_call.hop_id,
         parents.parent_hop_id,
         coalesce(below.below_ms, 0)::bigint as below_ms,
-    from (select hop_id, from calls) as every_call
-    left join parents using (hop_id)
+        -- several requests of this id were being served there at that moment
+        coalesce(parents.is_unsure, false) as is_unsure,
+    from (select hop_id, call_id, from calls) as every_call
+    left join parents using (call_id)
     left join below using (hop_id)
 )
 

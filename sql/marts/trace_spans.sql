@@ -6,16 +6,31 @@ hops as (
     select * from hops
 ),
 
--- a call without a parent began a trace; one whose parent lies outside the window begins one here
+-- times of different pods, each by a clock of its own, set right
+timed as (
+    select
+        hops.*,
+        to_milliseconds(coalesce(client_clock.ahead_ms, 0)) as client_ahead,
+        to_milliseconds(coalesce(server_clock.ahead_ms, 0)) as server_ahead,
+    from hops
+    left join pod_clocks as client_clock on hops.client_address = client_clock.address
+    left join pod_clocks as server_clock on hops.server_address = server_clock.address
+),
+
+-- a call without a parent began a trace, which is named by its last attempt; one whose parent lies outside the window
+-- begins one here
 placed as (
     select
         hop_id,
         case when parent_hop_id in (select hop_id from hops) then parent_hop_id end as parent_hop_id,
-        coalesce(client_started_at, server_started_at) as began_at,
-        coalesce(client_ended_at, server_ended_at) as ended_at,
+        last_value(hop_id) over (
+            partition by call_id order by attempt rows between unbounded preceding and unbounded following
+        ) as last_hop_id,
+        coalesce(client_started_at - client_ahead, server_started_at - server_ahead) as began_at,
+        coalesce(client_ended_at - client_ahead, server_ended_at - server_ahead) as ended_at,
         greatest(0, coalesce(client_duration_ms, server_duration_ms) - below_ms) as self_ms,
         attempt > 1 as is_repeat,
-    from hops
+    from timed
 ),
 
 -- walking back from a parent's end: the child that ended last, then the last one that ended before that one began
@@ -40,13 +55,14 @@ waited_for as (
 
 descended as (
     select
-        hop_id as trace_id,
+        last_hop_id as trace_id,
         hop_id,
         parent_hop_id,
         0 as depth,
         true as is_critical,
         self_ms,
         is_repeat,
+        began_at,
     from placed
     where parent_hop_id is null
     union all
@@ -58,6 +74,7 @@ descended as (
         descended.is_critical and list_contains(waited_for.hop_ids, placed.hop_id) as is_critical,
         placed.self_ms,
         descended.is_repeat or placed.is_repeat as is_repeat,
+        placed.began_at,
     from descended
     inner join placed on placed.parent_hop_id = descended.hop_id
     inner join waited_for on waited_for.parent_hop_id = descended.hop_id
@@ -71,7 +88,7 @@ joined as (
         descended.parent_hop_id,
         descended.depth,
         hops.request_id,
-        coalesce(hops.client_started_at, hops.server_started_at) as started_at,
+        descended.began_at as started_at,
         hops.client_service,
         hops.service,
         hops.cluster_subset,

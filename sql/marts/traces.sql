@@ -43,6 +43,14 @@ broken_traces as (
     inner join spans on broken.serving_hop_id = spans.hop_id
 ),
 
+-- requests that share an id and a pod at one moment: whose call it was is a guess
+guessed_traces as (
+    select distinct spans.trace_id
+    from spans
+    inner join nesting using (hop_id)
+    where nesting.is_unsure
+),
+
 logging_addresses as (
     select distinct server_address from serving
 ),
@@ -111,12 +119,14 @@ joined as (
         case when root.cause is null then first_verdict.candidates else root.candidates end as candidates,
         case when root.cause is null then first_verdict.culprit_service else root.culprit_service end as culprit_service,
         flagged.flags,
-        not coalesce(sides.misses_a_side, false) and broken_traces.trace_id is null as is_complete,
+        not coalesce(sides.misses_a_side, false) and broken_traces.trace_id is null
+            and guessed_traces.trace_id is null as is_complete,
     from spans as root
     inner join summed using (trace_id)
     left join flagged using (trace_id)
     left join sides using (trace_id)
     left join broken_traces using (trace_id)
+    left join guessed_traces using (trace_id)
     where root.hop_id = root.trace_id
 )
 

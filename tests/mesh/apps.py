@@ -61,7 +61,8 @@ class App:
                 self._handling.discard(task)
                 writer.close()
 
-        self._server = await asyncio.start_server(connected, "127.0.0.1", self.pod.app_port)
+        host, port = ("127.0.0.1", self.pod.app_port) if self.pod.has_sidecar else (self.pod.ip, self.service.port)
+        self._server = await asyncio.start_server(connected, host, port)
 
     async def stop(self) -> None:
         """Stop listening and close every connection, as a process that ends does."""
@@ -113,12 +114,31 @@ class App:
         call = self._note_call(served, callee, method, path)
         call.subset = _subset(self.mesh, service, headers or {})
         sent = {"host": f"{service}:{callee.port}", **self._onward(served, call), **(headers or {})}
-        began = time.perf_counter()
-        answer = await self._client.send((callee.cluster_ip, callee.port), Request(method, path, sent, body))
-        call.client_ms, call.status = elapsed_ms(began), answer.status
+        try:
+            answer = await self._client.send((callee.cluster_ip, callee.port), Request(method, path, sent, body))
+            call.status = answer.status
+        finally:
+            call.client_ms = elapsed_ms(call.began)
         return answer
 
-    async def call_grpc(self, served: Request, service: str, path: str, message: bytes) -> grpc.Result:
+    async def call_outside(
+        self, served: Request, host: str, address: http1.Address, path: str, headers: dict[str, str]
+    ) -> Answer:
+        """Call a host that is no service of the mesh, and note it."""
+        call = Call(self.service.short, None, "GET", path, served.headers.get(SPAN_HEADER))
+        self.notebook.calls.append(call)
+        try:
+            answer = await self._client.send(
+                address, Request("GET", path, {"host": host, **self._onward(served, call), **headers})
+            )
+            call.status = answer.status
+        finally:
+            call.client_ms = elapsed_ms(call.began)
+        return answer
+
+    async def call_grpc(
+        self, served: Request, service: str, path: str, message: bytes, more: dict[str, str] | None = None
+    ) -> grpc.Result:
         """Make a unary gRPC call on behalf of a request being served, and note it."""
         callee = self.mesh.services[service]
         call = self._note_call(served, callee, "POST", path)
@@ -126,10 +146,17 @@ class App:
         if channel is None:
             address = (callee.cluster_ip, callee.port)
             channel = self._channels[service] = grpc.Channel(self.pod.ip, self.sidecar, address)
-        headers = {**self._onward(served, call), "host": f"{service}:{callee.port}", "user-agent": "grpc-python-h2/4"}
-        began = time.perf_counter()
-        result = await channel.unary(Request("POST", path, headers, message))
-        call.client_ms, call.status, call.grpc_status = elapsed_ms(began), result.http_status, result.grpc_status
+        headers = {
+            **self._onward(served, call),
+            "host": f"{service}:{callee.port}",
+            "user-agent": "grpc-python-h2/4",
+            **(more or {}),
+        }
+        try:
+            result = await channel.unary(Request("POST", path, headers, message))
+            call.status, call.grpc_status = result.http_status, result.grpc_status
+        finally:
+            call.client_ms = elapsed_ms(call.began)
         return result
 
     async def talk(self, service: str, commands: list[bytes]) -> bool:

@@ -37,6 +37,9 @@ _OPERATORS = {
 ISTIO_KEYS = frozenset(_OPERATORS)
 """The 24 keys of Istio's default JSON since 1.9."""
 
+TRUTH_KEY = "truth_span"
+"""The key under which a proxy tells the recorder whose call a line is; it is cut out of every log that is kept."""
+
 _OLD_ORDER = (
     "upstream_local_address",
     "duration",
@@ -92,3 +95,10 @@ ALL_STRINGS = Style(
     {"text_format_source": {"inline_string": _all_strings_template()}}, inbound_source="127.0.0.1", names_inbound=True
 )
 """Istio 1.3 to 1.7: every value quoted, absent is "-"."""
+
+TRACKED = Style(
+    {"json_format": {**_OPERATORS, TRUTH_KEY: "%REQ(X-TRUTH-SPAN)%", "grpc_status_number": "%GRPC_STATUS_NUMBER%"}},
+    inbound_source="127.0.0.6",
+    names_inbound=False,
+)
+"""Istio's keys, grpc-status as users may add it, and the span that the recorder cuts out again."""

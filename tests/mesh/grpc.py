@@ -1,6 +1,7 @@
-"""Unary gRPC over plain HTTP/2: what the currency application and its callers need, with a PROXY header in front.
+"""gRPC over plain HTTP/2: what applications and their callers need of it, with a PROXY header in front.
 
-Written on h2 because no gRPC library lets a client send bytes before the HTTP/2 preface.
+Written on h2 because no gRPC library lets a client send bytes before the HTTP/2 preface. Calls of one connection run
+side by side, as they do in every gRPC library.
 """
 
 from __future__ import annotations
@@ -13,20 +14,33 @@ from dataclasses import dataclass, field
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 
 from tests.mesh.http1 import Address, Request, dial
 
 _CHUNK = 1 << 16
 
-UNAVAILABLE = 14
+CANCEL = 8
+"""HTTP/2's error code for a stream that its sender wants no more."""
 
-UnaryHandler = Callable[[Request], Awaitable[bytes]]
-"""Takes the request with its message as body and gives the reply message; it always means grpc-status 0."""
+
+@dataclass(frozen=True)
+class GrpcReply:
+    """An answer: its messages, `pause_ms` apart, and grpc-status; or a stream reset in place of the trailers."""
+
+    messages: tuple[bytes, ...] = (b"",)
+    status: int = 0
+    pause_ms: int = 0
+    is_reset: bool = False
+
+
+GrpcHandler = Callable[[Request], Awaitable[GrpcReply]]
+"""Takes the request with its message as body."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a gRPC caller got: the HTTP status, grpc-status and the reply message."""
+    """What a gRPC caller got: the HTTP status, grpc-status and the reply's messages."""
 
     http_status: int
     grpc_status: int
@@ -38,31 +52,55 @@ class _Stream:
     headers: dict[str, str] = field(default_factory=dict)
     trailers: dict[str, str] = field(default_factory=dict)
     data: bytes = b""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    is_reset: bool = False
 
 
 def _frame(message: bytes) -> bytes:
     return struct.pack(">BI", 0, len(message)) + message
 
 
-async def serve(handler: UnaryHandler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer the unary calls of one connection, one after another, until the peer closes it."""
+async def serve(handler: GrpcHandler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer the calls of one connection until the peer closes it; a stream that is reset loses its answer alone."""
     conn = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
     conn.initiate_connection()
     writer.write(conn.data_to_send())
     streams: dict[int, _Stream] = {}
+    answering: set[asyncio.Task[None]] = set()
     while data := await reader.read(_CHUNK):
         for stream_id in _receive(conn, data, streams):
-            await _answer(conn, stream_id, streams.pop(stream_id), handler)
+            task = asyncio.create_task(_answer(conn, writer, stream_id, streams[stream_id], handler))
+            answering.add(task)
+            task.add_done_callback(answering.discard)
         writer.write(conn.data_to_send())
         await writer.drain()
+    await asyncio.gather(*answering)
 
 
-async def _answer(conn: h2.connection.H2Connection, stream_id: int, stream: _Stream, handler: UnaryHandler) -> None:
+async def _answer(
+    conn: h2.connection.H2Connection,
+    writer: asyncio.StreamWriter,
+    stream_id: int,
+    stream: _Stream,
+    handler: GrpcHandler,
+) -> None:
     headers = stream.headers
-    message = await handler(Request(headers[":method"], headers[":path"], headers, stream.data[5:]))
-    conn.send_headers(stream_id, [(":status", "200"), ("content-type", "application/grpc")])
-    conn.send_data(stream_id, _frame(message))
-    conn.send_headers(stream_id, [("grpc-status", "0")], end_stream=True)
+    reply = await handler(Request(headers[":method"], headers[":path"], headers, stream.data[5:]))
+    if stream.is_reset:
+        return
+    try:
+        if reply.is_reset:
+            conn.reset_stream(stream_id, CANCEL)
+        else:
+            conn.send_headers(stream_id, [(":status", "200"), ("content-type", "application/grpc")])
+            for message in reply.messages:
+                conn.send_data(stream_id, _frame(message))
+                writer.write(conn.data_to_send())
+                await asyncio.sleep(reply.pause_ms / 1000)
+            conn.send_headers(stream_id, [("grpc-status", str(reply.status))], end_stream=True)
+    except h2.exceptions.StreamClosedError:
+        return  # the caller went away meanwhile
+    writer.write(conn.data_to_send())
 
 
 def _receive(conn: h2.connection.H2Connection, data: bytes, streams: dict[int, _Stream]) -> list[int]:
@@ -79,8 +117,10 @@ def _receive(conn: h2.connection.H2Connection, data: bytes, streams: dict[int, _
                 conn.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             case h2.events.StreamEnded():
                 ended.append(event.stream_id)
-            case h2.events.StreamReset() | h2.events.ConnectionTerminated():
-                raise ConnectionError(f"the peer ended the call: {event}")
+            case h2.events.StreamReset():
+                streams[event.stream_id].is_reset = True
+            case h2.events.ConnectionTerminated():
+                raise ConnectionError(f"the peer ended the connection: {event}")
     return ended
 
 
@@ -89,47 +129,63 @@ def _text(headers: object) -> dict[str, str]:
 
 
 class Channel:
-    """A client's HTTP/2 connection to one destination through its sidecar; calls go one at a time."""
+    """A client's HTTP/2 connection to one destination through its sidecar; calls run side by side."""
 
     def __init__(self, source_ip: str, via: Address, destination: Address) -> None:
         self._route = (source_ip, via, destination)
         self._conn = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self._streams: dict[int, _Stream] = {}
-        self._socket: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
 
     async def unary(self, request: Request) -> Result:
-        """Make one call; `request.path` is /package.Service/Method."""
+        """Make one call; `request.path` is /package.Service/Method. A cancelled one resets its stream."""
         async with self._turn:
-            reader, writer = await self._connected()
+            writer = await self._connected()
             stream_id = self._conn.get_next_available_stream_id()
+            stream = self._streams[stream_id] = _Stream()
             self._conn.send_headers(stream_id, _call_headers(request))
             self._conn.send_data(stream_id, _frame(request.body), end_stream=True)
             writer.write(self._conn.data_to_send())
-            stream = await self._finished(stream_id, reader, writer)
+        try:
+            await stream.ended.wait()
+        except asyncio.CancelledError:
+            self._conn.reset_stream(stream_id, CANCEL)
+            writer.write(self._conn.data_to_send())
+            raise
+        if ":status" not in stream.headers or stream.is_reset:
+            raise ConnectionError("the sidecar broke off the call")
         status = {**stream.headers, **stream.trailers}.get("grpc-status", "2")
         return Result(int(stream.headers[":status"]), int(status), stream.data[5:])
 
     async def close(self) -> None:
         """Close the connection, if one was made."""
-        if self._socket:
-            self._socket[1].close()
+        if self._writer:
+            self._writer.close()
+        if self._reading:
+            await self._reading
 
-    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._socket is None:
-            self._socket = await dial(*self._route)
+    async def _connected(self) -> asyncio.StreamWriter:
+        if self._writer is None:
+            reader, self._writer = await dial(*self._route)
             self._conn.initiate_connection()
-        return self._socket
+            self._reading = asyncio.create_task(self._read(reader, self._writer))
+        return self._writer
 
-    async def _finished(self, stream_id: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Stream:
-        ended: list[int] = []
-        while stream_id not in ended:
-            data = await reader.read(_CHUNK)
-            if not data:
-                raise ConnectionError("the sidecar closed the connection")
-            ended = _receive(self._conn, data, self._streams)
-            writer.write(self._conn.data_to_send())
-        return self._streams.pop(stream_id)
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(_CHUNK):
+                ended = _receive(self._conn, data, self._streams)
+                writer.write(self._conn.data_to_send())
+                for stream_id, stream in self._streams.items():
+                    if stream_id in ended or stream.is_reset:
+                        stream.ended.set()
+        except ConnectionError:
+            pass
+        for stream in self._streams.values():
+            stream.is_reset = stream.is_reset or not stream.ended.is_set()
+            stream.ended.set()
 
 
 def _call_headers(request: Request) -> list[tuple[str, str]]:

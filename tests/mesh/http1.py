@@ -39,6 +39,13 @@ class Reply:
 
 
 @dataclass(frozen=True)
+class Garbage:
+    """Bytes that are no HTTP, after which the connection is closed; none at all is an application that crashed."""
+
+    raw: bytes = b""
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a client got back."""
 
@@ -46,14 +53,18 @@ class Answer:
     body: bytes
 
 
-Handler = Callable[[Request], Awaitable[Reply]]
+Handler = Callable[[Request], Awaitable[Reply | Garbage]]
 
 
 async def serve(handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer the requests of one connection, one after another, until either side closes it."""
     conn = h11.Connection(h11.SERVER, max_incomplete_event_size=_LONGEST_HEAD)
-    while (request := await _read_request(conn, reader)) is not None:
-        await _send_reply(conn, writer, await handler(request))
+    while (request := await _read_request(conn, reader, writer)) is not None:
+        reply = await handler(request)
+        if isinstance(reply, Garbage):
+            writer.write(reply.raw)
+            return
+        await _send_reply(conn, writer, reply)
         if conn.our_state is not h11.DONE or conn.their_state is not h11.DONE:
             return
         conn.start_next_cycle()
@@ -65,8 +76,14 @@ async def _next_event(conn: h11.Connection, reader: asyncio.StreamReader) -> h11
     return event  # type: ignore[return-value]  # NEED_DATA is gone here
 
 
-async def _read_request(conn: h11.Connection, reader: asyncio.StreamReader) -> Request | None:
-    head = await _next_event(conn, reader)
+async def _read_request(
+    conn: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> Request | None:
+    try:
+        head = await _next_event(conn, reader)
+    except h11.RemoteProtocolError:
+        writer.write(conn.send(h11.Response(status_code=400, headers=[])) or b"")
+        return None
     if not isinstance(head, h11.Request):
         return None
     body = b""

@@ -100,6 +100,14 @@ class Proxy:
         await asyncio.gather(*self._readers)
         await process.wait()
 
+    async def kill(self) -> None:
+        """Kill the process: what its access log held in memory is lost."""
+        process, self._process = self._process, None
+        assert process is not None
+        process.kill()
+        await asyncio.gather(*self._readers)
+        await process.wait()
+
     def access_lines(self) -> list[str]:
         """Give what went to stdout: the access log and nothing else."""
         return [line.text for line in self.lines if line.stream == "stdout"]

@@ -124,12 +124,12 @@ async def _recommendations(app: App, request: Request) -> Reply:
     return _page(await app.call(request, "catalog", "/products?like=alice"))
 
 
-async def _convert(app: App, request: Request) -> bytes:
+async def _convert(app: App, request: Request) -> grpc.GrpcReply:
     async def work() -> Reply:
         return Reply(200)
 
     await app.attend(request, work)
-    return b"\x0d\x48\xe1\x8a\x3f"
+    return grpc.GrpcReply((b"\x0d\x48\xe1\x8a\x3f",))
 
 
 async def _serve_sessions(app: App, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -10,6 +10,7 @@ application, `pod_ip` is the pod of the last one, and `id_passed` is false where
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -42,6 +43,7 @@ class Call:
     client_ms: float | None = None
     status: int | None = None
     grpc_status: int | None = None
+    began: float = field(default_factory=time.perf_counter)
 
 
 @dataclass
@@ -55,6 +57,7 @@ class Served:
     app_ms: float | None = None
     status: int | None = None
     completed: bool = False
+    began: float = field(default_factory=time.perf_counter)
 
 
 @dataclass
@@ -70,6 +73,8 @@ class TcpSession:
     bytes_sent: int = 0
     bytes_received: int = 0
     ok: bool = False
+    span: str = ""
+    began: float = field(default_factory=time.perf_counter)
 
 
 @dataclass
@@ -80,6 +85,7 @@ class Visit:
     left: bool = False
     cause: str | None = None
     culprit: str | None = None
+    scenario: str = ""
 
     @property
     def failed(self) -> bool:
@@ -99,6 +105,10 @@ class Notebook:
     calls: list[Call] = field(default_factory=list)
     served: list[Served] = field(default_factory=list)
     sessions: list[TcpSession] = field(default_factory=list)
+    late_ms: list[float] = field(default_factory=list)
+    """How late the applications' process woke up, now and then: on a busy machine its clocks start late."""
+    tcp_calls: list[Call] = field(default_factory=list)
+    """Connections as calls, where the driver's plan asked for them."""
 
     def truth(self, story: str, cause: str | None, culprit: str | None, recorded_at: str) -> dict[str, Any]:
         """Make the truth file of a story."""
@@ -110,7 +120,10 @@ class Notebook:
             "requests": [self._request(visit) for visit in self.visits],
         }
         if self.sessions:
-            document["connections"] = [vars(session) for session in self.sessions]
+            hidden = ("span", "began")
+            document["connections"] = [
+                {key: value for key, value in vars(session).items() if key not in hidden} for session in self.sessions
+            ]
         return document
 
     def _request(self, visit: Visit) -> dict[str, Any]:
@@ -130,11 +143,13 @@ class Notebook:
     def _tree(self, call: Call) -> dict[str, Any]:
         served = [one for one in self.served if one.span == call.span]
         children = [self._tree(child) for child in self.calls if child.parent == call.span]
-        hidden = {"span", "parent"} | ({"grpc_status"} if call.grpc_status is None else set())
+        hidden = {"span", "parent", "began"} | ({"grpc_status"} if call.grpc_status is None else set())
         noted = {key: value for key, value in vars(call).items() if key not in hidden}
         return {
             **noted,
             "pod_ip": served[-1].pod_ip if served else None,
-            "served": [{key: value for key, value in vars(one).items() if key != "span"} for one in served],
+            "served": [
+                {key: value for key, value in vars(one).items() if key not in ("span", "began")} for one in served
+            ],
             "children": children,
         }

@@ -28,6 +28,8 @@ class Service:
     port: int = 8080
     protocol: Protocol = "http"
     namespace: str = "shop"
+    is_upgraded: bool = False
+    """HTTP/2 between the sidecars though the applications speak HTTP/1.1 (DestinationRule `h2UpgradePolicy`)."""
 
     @property
     def host(self) -> str:
@@ -56,6 +58,12 @@ class Pod:
     subset: str = ""
     app_port: int = 0
     namespace: str = "shop"
+    has_sidecar: bool = True
+
+    @property
+    def identity(self) -> str:
+        """The SPIFFE name in the pod's certificate."""
+        return f"spiffe://cluster.local/ns/{self.namespace}/sa/{self.service}"
 
     @property
     def uid(self) -> str:
@@ -68,6 +76,7 @@ class Retries:
 
     attempts: int = 2
     retry_on: str = "connect-failure,refused-stream,unavailable,cancelled"
+    per_try_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,10 @@ class Route:
     timeout_ms: int = 0
     retries: Retries | None = None
     fault: Fault | None = None
+    answers: int = 0
+    """The status of `http[].directResponse`; 0 for none."""
+    is_dangling: bool = False
+    """The destination's subset is defined nowhere, so that the proxy has no such cluster."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,22 @@ class Breaker:
     max_connections: int
     max_pending: int
     max_requests: int
+
+
+Tls = Literal["mutual", "plain", "stranger"]
+"""How a client's cluster speaks: ISTIO_MUTUAL, DISABLE, or mutual with another server's name expected."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """DestinationRule `trafficPolicy` of one service or subset; `hosts` stand in for the service's pods."""
+
+    breaker: Breaker | None = None
+    ejects_after: int = 0
+    ejected_ms: int = 1500
+    connect_timeout_ms: int = 10_000
+    tls: Tls = "mutual"
+    hosts: tuple[tuple[str, int], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,16 +142,38 @@ class Mesh:
     routes: dict[str, tuple[Route, ...]] = field(default_factory=dict)
     breakers: dict[str, Breaker] = field(default_factory=dict)
     without_endpoints: frozenset[str] = frozenset()
+    policies: dict[tuple[str, str], Policy] = field(default_factory=dict)
+    has_mtls: bool = False
+    permissive: frozenset[str] = frozenset()
+    """Services whose PeerAuthentication lets plain text in as well."""
+    is_guarded: bool = False
+    """Inbound listeners carry the filters of access policies, and outbound ones block unknown hosts."""
+    tcp_ports: dict[int, tuple[str, str]] = field(default_factory=dict)
+    """Further ports at which applications dial a TCP service, each with service and subset."""
 
     def endpoints(self, service: str, subset: str = "") -> list[Pod]:
         """List the pods a client's cluster holds; an empty subset means all of them."""
         if service in self.without_endpoints:
             return []
-        return [pod for pod in self.pods.values() if pod.service == service and subset in ("", pod.subset)]
+        named = subset if (service, subset) not in self.policies else ""
+        return [pod for pod in self.pods.values() if pod.service == service and named in ("", pod.subset)]
+
+    def addresses(self, service: str, subset: str = "") -> list[tuple[str, int]]:
+        """List what a client's cluster connects to."""
+        hosts = self.policy(service, subset).hosts
+        if hosts is not None:
+            return [*hosts]
+        return [(pod.ip, self.services[service].port) for pod in self.endpoints(service, subset)]
+
+    def policy(self, service: str, subset: str = "") -> Policy:
+        """Give the DestinationRule's policy for a service or subset; one of limits alone counts for all subsets."""
+        return self.policies.get((service, subset), Policy(self.breakers.get(service)))
 
     def subsets(self, service: str) -> list[str]:
         """List the subsets that routes may name, the empty one first."""
-        return ["", *sorted({route.subset for route in self.routes_to(service)} - {""})]
+        routed = {route.subset for route in self.routes_to(service) if not route.is_dangling}
+        dialled = {subset for name, subset in self.tcp_ports.values() if name == service}
+        return ["", *sorted((routed | dialled) - {""})]
 
     def routes_to(self, service: str) -> tuple[Route, ...]:
         """Give the VirtualService's routes, or the one Istio makes where there is none."""

@@ -1,0 +1,45 @@
+-- one row per pair of pods that call each other: how far the server's clock is ahead of the client's
+-- key: client_address, server_address
+with
+
+sure_pairs as (
+    select * from sure_pairs
+),
+
+-- a call that waited on one side alone, for a connection or a second attempt, has its middle elsewhere
+half_ways as (
+    select
+        client_address,
+        server_address,
+        median(abs(slack_ms)) as slack_ms,
+    from sure_pairs
+    where has_id
+    group by client_address, server_address
+),
+
+medians as (
+    select
+        sure_pairs.client_address,
+        sure_pairs.server_address,
+        count(*) as calls,
+        median(sure_pairs.difference_ms) as skew_ms,
+    from sure_pairs
+    inner join half_ways using (client_address, server_address)
+    where sure_pairs.has_id and abs(sure_pairs.slack_ms) <= least(half_ways.slack_ms, 1000)
+    group by sure_pairs.client_address, sure_pairs.server_address
+),
+
+named as (
+    select
+        medians.client_address,
+        medians.server_address,
+        client_names.pod as client_pod,
+        server_names.pod as server_pod,
+        medians.calls,
+        medians.skew_ms,
+    from medians
+    left join address_names as client_names on medians.client_address = client_names.address
+    left join address_names as server_names on medians.server_address = server_names.address
+)
+
+select * from named
