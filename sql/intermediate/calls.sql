@@ -34,10 +34,12 @@ lines as (
         upstream_local_address,
         downstream_local_address,
         downstream_remote_address,
+        requested_server_name,
         route_name,
         reporter,
         pod,
         is_error,
+        extra,
         regexp_extract(upstream_host, '([^/]+:\d+)$', 1) as endpoint,
         -- the pod's own address as a client's line knows it: its upstream socket, the gateway's listener, or its application
         regexp_replace(
