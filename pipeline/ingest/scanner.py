@@ -29,8 +29,8 @@ from pipeline.ingest.fields import (
 from pipeline.ingest.shapes import Odd
 from pipeline.lake.schema import ACCESS_LOGS, TIMESTAMP
 
-CHUNK_ROWS = 3 << 14
-TEXT_BYTES = 4 << 20
+CHUNK_ROWS = 3 << 15
+TEXT_BYTES = 8 << 20
 """Rows, and bytes of each plain column, after which new arrays are begun; a line must fit into the latter."""
 
 _STRIDE = CHUNK_ROWS + 192
@@ -112,19 +112,24 @@ class Scanned:
         """Return the rows as they were read, `PARSED` with coded columns as dictionaries, and `context` beside them."""
         columns: dict[str, pa.Array] = {}
         for slot, name in enumerate(NUMBERS):
-            values = np.concatenate([chunk.numbers[slot, : chunk.rows] for chunk in self.chunks])
+            values = _joined([chunk.numbers[slot, : chunk.rows] for chunk in self.chunks])
             columns[name] = _known(values, TIMESTAMP if name == TIME else pa.int64())
         for slot, (name, texts) in enumerate(zip(CODED_TEXTS, self.texts, strict=True)):
-            codes = np.concatenate([chunk.codes[slot, : chunk.rows] for chunk in self.chunks])
+            codes = _joined([chunk.codes[slot, : chunk.rows] for chunk in self.chunks])
             columns[name] = pa.DictionaryArray.from_arrays(_known(codes, pa.int32()), texts)
         for slot, name in enumerate(PLAIN_TEXTS):
             columns[name] = pa.chunked_array([_plain(chunk, slot) for chunk in self.chunks], pa.string())
         for slot, name in enumerate((SAME_LOCAL_IP, FORWARDED_LAST)):
-            compared = np.concatenate([chunk.compared[slot, : chunk.rows] for chunk in self.chunks])
+            compared = _joined([chunk.compared[slot, : chunk.rows] for chunk in self.chunks])
             columns[name] = pa.array(compared == 1, mask=compared < 0)
-        columns["line_number"] = pa.array(np.concatenate([chunk.line_number[: chunk.rows] for chunk in self.chunks]))
-        columns["context"] = pa.array(np.concatenate([chunk.context[: chunk.rows] for chunk in self.chunks]))
+        columns["line_number"] = pa.array(_joined([chunk.line_number[: chunk.rows] for chunk in self.chunks]))
+        columns["context"] = pa.array(_joined([chunk.context[: chunk.rows] for chunk in self.chunks]))
         return pa.table({name: columns[name] for name in (*PARSED.names, "context")})
+
+
+def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Put arrays into one; a batch mostly has a single chunk, which is not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _known(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
