@@ -30,8 +30,9 @@ from pipeline.ingest.shapes import Odd
 from pipeline.lake.schema import ACCESS_LOGS, TIMESTAMP
 
 CHUNK_ROWS = 3 << 15
-TEXT_BYTES = 8 << 20
-"""Rows, and bytes of each plain column, after which new arrays are begun; a line must fit into the latter."""
+TEXT_BYTES = 5 << 20
+"""Rows, and bytes of each plain column, after which new arrays are begun; a line must fit into the latter. All plain
+columns together stay below 32 MB: larger memory glibc gives back at once, to be cleared again for the next batch."""
 
 _STRIDE = CHUNK_ROWS + 192
 """Rows from one column to the next: not a power of two, by which all columns would want the same lines of a cache."""
