@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from ingesting import NOISE, TYPED, Lake, as_strings, line
 
@@ -270,6 +270,7 @@ pieces = st.lists(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example([b"{", b"{"], False, 0)
 @given(pieces, st.booleans(), st.integers(0, 100))
 def test_lines_are_rows_rejects_noise_and_blank(texts: list[bytes], is_closed: bool, percent: int) -> None:
     """For any mix of lines the law holds, twice is once, and growing in two steps gives what one step gives."""

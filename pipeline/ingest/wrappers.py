@@ -113,7 +113,8 @@ class _Peeling:
 
     def records(self) -> Records:
         """Return what was peeled; half a line after a begun record waits with it, since both are read again."""
-        if self.is_open and self.pending and self.raws and self.raws[-1] is self._line and not _object(self.texts[-1]):
+        is_last = bool(self.numbers) and self.numbers[-1] == self._last
+        if self.is_open and self.pending and is_last and not _object(self.texts[-1]):
             half = Partial(self.numbers.pop(), (self.texts.pop(),), (self.raws.pop(),))
             stream, begun = max(self.pending.items(), key=lambda item: item[1].number)
             self.pending[stream] = _joined(begun, half)
