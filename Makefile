@@ -40,6 +40,5 @@ bench: .venv/installed .venv/peers/installed ## against others: about an hour, 1
 verify: .venv/installed ## record a mesh that knows the truth, and hold the models against it
 	$(BIN)/python -m tests.mesh.verify
 
-
 clean:
 	rm -rf .venv out

@@ -61,7 +61,7 @@ def test_help_opens_with_examples(meshlog, verb):
 
 def test_help_loads_nothing_heavy():
     """`--help` of any verb answers without loading an engine."""
-    heavy = ("duckdb", "pyarrow", "polars", "numba", "numpy", "altair", "vl_convert", "rich", "prompt_toolkit")
+    heavy = ("duckdb", "pyarrow", "numba", "numpy", "altair", "vl_convert", "rich", "prompt_toolkit")
     program = f"import sys, pipeline.cli; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 

@@ -35,7 +35,7 @@ INTERRUPTED = 130
     metavar="PERCENT",
     help="Exit with 4 where more of the lines were rejected.",
 )
-@click.option("--memory", metavar="SIZE", help="Stay below so much memory: 512MB or more.  [default: about 700MB]")
+@click.option("--memory", metavar="SIZE", help="Stay below so much memory: 512MB or more.  [default: about 550MB]")
 @click.option("--follow", is_flag=True, help="Go on reading what is added, until SIGTERM or Ctrl-C.")
 @click.option(
     "--every",

@@ -35,7 +35,7 @@ TEXT_BYTES = 5 << 20
 columns together stay below 32 MB: larger memory glibc gives back at once, to be cleared again for the next batch."""
 
 _STRIDE = CHUNK_ROWS + 192
-"""Rows from one column to the next: not a power of two, by which all columns would want the same lines of a cache."""
+"""Rows from one column to the next: there is one offset more than rows, and columns shall not all begin with a page."""
 
 MOST_KEYS = 128
 MOST_DISTINCT = 1 << 14

@@ -2,12 +2,10 @@
 
 from pipeline.ingest.kernel.scan import (
     CODE,
-    CODE_BITS,
     CODED,
     DICTIONARY_FULL,
     DONE,
     EXTRA,
-    LENGTH_BITS,
     NUMBER,
     PLAIN,
     RECORD,
@@ -24,11 +22,9 @@ from pipeline.ingest.kernel.words import SLACK, count_lines, hash_text
 __all__ = [
     "CODE",
     "CODED",
-    "CODE_BITS",
     "DICTIONARY_FULL",
     "DONE",
     "EXTRA",
-    "LENGTH_BITS",
     "NUMBER",
     "PLAIN",
     "RECORD",

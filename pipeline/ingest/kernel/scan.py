@@ -276,6 +276,22 @@ def _clear(row, keys, rows):
         put_long(keys.extras + 24 * place + 16, 0)
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _value(p, end):
+    """Read the value at p: where it stands without quotes, its length (-1 for none that is plain), whether it is text.
+
+    Last comes the address behind it.
+    """
+    if byte(p) != 34:
+        length = literal(p)
+        return p, (length if length else -1), False, p + length
+    after, is_high = text_end(p + 1)
+    length = after - p - 1
+    if after >= end or byte(after) != 34 or (is_high and not is_utf8(p + 1, length)):
+        length = -1
+    return p + 1, length, True, after + 1
+
+
 @njit(nogil=True, cache=True)
 def _object(p, end, row, keys, distinct, rows):
     """Read the object at p into a row; says what became of it, and where it ends."""
@@ -296,21 +312,12 @@ def _object(p, end, row, keys, distinct, rows):
         is_log |= get_long(key + IS_LOG)
         p = _spaces_end(p)
 
-        is_text = byte(p) == 34
-        value = p + is_text
-        if is_text:
-            p, is_high = text_end(value)
-            length = p - value
-            if p >= end or byte(p) != 34 or (is_high and not is_utf8(value, length)):
-                return ODD, p
-            p += 1
-            is_absent = length == 0 or (length == 1 and byte(value) == 45)
-        else:
-            length = literal(p)
-            if length == 0:
-                return ODD, p
-            p += length
-            is_absent = byte(value) == 110
+        value, length, is_text, p = _value(p, end)
+        if length < 0:
+            return ODD, p
+        # what stands for no value: "", "-" and null
+        first = byte(value)
+        is_absent = (length == 0 or (length == 1 and first == 45)) if is_text else first == 110
 
         if is_absent:
             fate = ODD if kind == TIME else DONE

@@ -51,7 +51,7 @@ SCENARIOS = (
     sends(
         "retried_at_once_over_http2",
         *(
-            Step("ledger", f"/work/{takes}", fails_first=1, variant="retry", takes_ms=takes, method="POST")
+            Step("ledger", f"/tasks/{takes}", fails_first=1, variant="retry", takes_ms=takes, method="POST")
             for takes in (2, 5)
         ),
         at_once=True,

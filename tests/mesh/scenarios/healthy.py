@@ -69,7 +69,7 @@ async def _slow_pod(scene: Scene) -> None:
     slow: Pod = scene.town.mesh.pods["cart-2"]
     scene.town.apps["cart-2"].lag_ms = 150
     try:
-        await scene.ask(Step("cart", path="/work/slow"), count=3 * scene.requests)
+        await scene.ask(Step("cart", path="/tasks/slow"), count=3 * scene.requests)
         await scene.settle()
     finally:
         scene.town.apps[slow.workload].lag_ms = 0
