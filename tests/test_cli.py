@@ -203,10 +203,11 @@ def test_diagnose_of_a_healthy_window_says_so(meshlog, tmp_path):
 
 def test_explain_shows_both_lines_the_pairing_and_the_rule(meshlog, samples_lake):
     """Of each failing call: the place and columns of both lines, how they were paired, the rule, and the verdict."""
-    asked = (
-        "select request_id, client_source, client_line_number, server_line_number from hops where cause = 'app_down'"
-    )
-    row = json.loads(meshlog("sql", f"{asked} limit 1", "--lake", samples_lake, "--format", "jsonl").out)
+    asked = """
+        select request_id, client_source, client_line_number, server_line_number from hops
+        where rule = 'server_could_not_connect' order by client_source, client_line_number limit 1
+    """
+    row = json.loads(meshlog("sql", asked, "--lake", samples_lake, "--format", "jsonl").out)
     ran = meshlog("diagnose", "--explain", row["request_id"], "--lake", samples_lake)
 
     assert ran.code == 0
@@ -242,7 +243,7 @@ def test_explain_of_an_unknown_id_has_no_data(meshlog, samples_lake):
 
 def test_explain_as_rows(meshlog, samples_lake):
     """--format gives the same calls as rows, both lines in them."""
-    asked = "select request_id from traces where cause = 'app_down' limit 1"
+    asked = "select min(request_id) as request_id from hops where rule = 'server_could_not_connect'"
     row = json.loads(meshlog("sql", asked, "--lake", samples_lake, "--format", "jsonl").out)
     ran = meshlog("diagnose", "--explain", row["request_id"], "--lake", samples_lake, "--format", "jsonl")
     calls = [json.loads(line) for line in ran.out.splitlines()]
