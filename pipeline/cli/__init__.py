@@ -14,6 +14,7 @@ from pipeline import __version__
 from pipeline.cli.diagnose import diagnose
 from pipeline.cli.ingest import ingest
 from pipeline.cli.inspect import inspect
+from pipeline.cli.mesh import mesh
 from pipeline.cli.report import report
 from pipeline.cli.shell import shell
 from pipeline.cli.sql import sql
@@ -71,5 +72,5 @@ def cli() -> None:
     """Hold the verbs together."""
 
 
-for verb in (ingest, inspect, diagnose, trace, report, sql, shell, status):
+for verb in (ingest, inspect, mesh, diagnose, trace, report, sql, shell, status):
     cli.add_command(verb)
