@@ -21,7 +21,7 @@ import pyarrow as pa
 from pipeline.errors import QueryError
 from pipeline.lake import layout
 from pipeline.lake.ledger import read_ledger
-from pipeline.lake.schema import ACCESS_LOGS, QUARANTINE
+from pipeline.lake.schema import ACCESS_LOGS, MESH, QUARANTINE
 from pipeline.query.models import INTERNAL, Model, in_order, load_comments, load_models, named_in, seeds
 
 Result = TypeVar("Result")
@@ -174,6 +174,8 @@ def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -
     files = [name for name in ledger.files("access_logs") if layout.overlaps(name, since, until)]
     _create_lines(connection, "lake_access_logs", lake.root, files, ACCESS_LOGS)
     _create_lines(connection, "lake_quarantine", lake.root, ledger.files("quarantine"), QUARANTINE)
+    for dataset, schema in MESH.items():
+        _create_lines(connection, f"lake_{dataset.replace('/', '_')}", lake.root, ledger.files(dataset), schema)
     _create_table(connection, "lake_loads", ledger.loads())
     connection.execute(
         "create table session_window as select $since::timestamptz as since, $until::timestamptz as until",
