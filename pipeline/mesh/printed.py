@@ -1,5 +1,6 @@
 """Turns the rows of istioctl's printed tables into the rows that its JSON output gives, as far as they tell."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,9 @@ from pipeline.mesh.tables import PrintedRow, Table
 
 _STATIC = frozenset({"agent", "prometheus_stats", "sds-grpc", "xds-grpc", "zipkin"})
 """Clusters of Istio's bootstrap."""
+
+_MORE = re.compile(r"\s*\+\s*\d+ more.*$")
+"""How istioctl ends a list of domains that it cuts."""
 
 _SYNC = ("CDS", "LDS", "EDS", "RDS", "ECDS")
 
@@ -76,7 +80,7 @@ def _route(_document: Document, row: PrintedRow) -> dict[str, Any]:
     return {
         "route_config": row.cells.get("NAME", ""),
         "virtual_host": row.cells.get("VHOST NAME"),
-        "domains": [domain.strip() for domain in domains.split(",")] if domains else [],
+        "domains": [domain.strip() for domain in _MORE.sub("", domains).split(",")] if domains else [],
         "match": row.cells.get("MATCH"),
         "virtual_service": row.cells.get("VIRTUAL SERVICE"),
     }

@@ -234,8 +234,15 @@ effective as (
         asked.port,
         asked.subset,
         asked.setting as field,
-        coalesce(settings.value, asked.default_value) as value,
-        settings.value is not null as is_set,
+        -- null where only proxies were read, and have what is the default too, or a table without values
+        case
+            when settings.value is not null then true
+            when asked.name is not null or proxy_rules.destination_rule is null then false
+            when proxy_settings.proxy_value is distinct from asked.default_value
+                and proxy_settings.proxy_value is not null then true
+        end as is_set,
+        case when is_set is false then asked.default_value else coalesce(settings.value, proxy_settings.proxy_value) end
+            as value,
         asked.says as default_says,
         coalesce(asked.name || '.' || asked.namespace, proxy_rules.destination_rule) as destination_rule,
         -- where it is set, or would be
