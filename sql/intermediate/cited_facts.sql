@@ -28,7 +28,7 @@ service_endpoints as (
     where kind = 'EndpointSlice'
 ),
 
-endpoints as (
+slice_endpoints as (
     select distinct
         diagnosed.diagnosis_id,
         1 as place,
@@ -120,12 +120,12 @@ subset_labels as (
         (
             select count(*) from mesh_pods
             where mesh_pods.service = diagnosed.service
-                and list_bool_and(list_transform(
-                    list_concat(json_keys(subsets.subset, '$.labels'), ['']),
-                    lambda label: label = '' or coalesce(
-                        json_extract_string(subsets.subset, '$.labels."' || label || '"')
-                        = json_extract_string(mesh_pods.labels, '$."' || label || '"'), false)
-                ))
+                and coalesce(list_bool_and(list_transform(
+                    json_keys(subsets.subset, '$.labels'),
+                    lambda label: coalesce(
+                        json_extract_string(subsets.subset -> 'labels', '/' || replace(replace(label, '~', '~0'), '/', '~1'))
+                        = json_extract_string(mesh_pods.labels, '/' || replace(replace(label, '~', '~0'), '/', '~1')), false)
+                )), true)
         ) || ' pods have these labels' as says,
         'let the labels be those of running pods' as change,
         subsets.snapshot_at,
@@ -366,7 +366,7 @@ blocked as (
 ),
 
 facts as (
-    select * from endpoints
+    select * from slice_endpoints
     union all
     select * from proxy_endpoints
     union all
