@@ -46,7 +46,9 @@ def _citations(session: Session) -> dict[str, list[Row]]:
     """Return what the mesh's configuration says of each finding; nothing where none was read."""
     found: dict[str, list[Row]] = {}
     if session.rows("from mesh_snapshots limit 1"):
-        for row in session.rows("from citations where place <= 3 and (is_set is not false or place = 1) order by diagnosis_id, place"):
+        for row in session.rows(
+            "from citations where place <= 3 and (is_set is not false or place = 1) order by diagnosis_id, place"
+        ):
             found.setdefault(row["diagnosis_id"], []).append(row)
     return found
 

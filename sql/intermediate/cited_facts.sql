@@ -365,6 +365,24 @@ blocked as (
     qualify row_number() over (partition by diagnosed.diagnosis_id order by diagnosed.authority) = 1
 ),
 
+restricting as (
+    select distinct
+        diagnosed.diagnosis_id,
+        2 as place,
+        'Sidecar' as kind,
+        mesh_sidecars.namespace,
+        mesh_sidecars.sidecar as name,
+        'spec.outboundTrafficPolicy.mode' as field,
+        mesh_sidecars.outbound_mode as value,
+        'hosts that the registry does not know are blocked' as says,
+        'let it be ALLOW_ANY, if any host may be reached' as change,
+        mesh_sidecars.snapshot_at,
+        mesh_sidecars.is_later,
+    from diagnosed
+    inner join mesh_sidecars on split_part(diagnosed.client_service, '.', 2) = mesh_sidecars.namespace
+    where diagnosed.cause = 'blocked_egress' and mesh_sidecars.outbound_mode = 'REGISTRY_ONLY'
+),
+
 facts as (
     select * from slice_endpoints
     union all
@@ -389,6 +407,8 @@ facts as (
     select * from access
     union all
     select * from blocked
+    union all
+    select * from restricting
 )
 
 select * from facts

@@ -60,7 +60,7 @@ machinery as (
         null as version,
         null as zone,
     from interception
-    where interception.address is not null
+    where interception.address is not null and exists (from mesh_snapshots)
 ),
 
 named as (
