@@ -120,7 +120,7 @@ DOT_NODE = re.compile(r'\tn\d+ \[label=(?:"((?:[^"\\]|\\\\|\\")*)"|([A-Za-z_][A-
 @settings(max_examples=300, deadline=None)
 @given(st.lists(NAMES | st.sampled_from(LEARNT), min_size=2, max_size=6, unique=True))
 def test_a_name_is_only_ever_a_label_in_mermaid(names):
-    """Whatever a name is: one line a node and an edge, only plain characters and entity codes, and it reads the same."""
+    """Whatever a name is: one line a node and an edge, plain characters and entity codes alone, read back the same."""
     first, *lines = as_mermaid([edge(names[0], name) for name in names]).splitlines()
     nodes, edges = lines[: len(names)], lines[len(names) :]
     labels = [MERMAID_NODE.fullmatch(line)[1] for line in nodes]

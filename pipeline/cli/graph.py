@@ -20,7 +20,7 @@ def graph(
     lake: Path, since: str | None, until: str | None, timezone: str, format: str | None, output: Path | None
 ) -> None:
     """Write the service graph: an edge for each pair of a calling and a called service, with its calls, error rate and
-    95th percentile. Drawings show an edge red and thick where a call in twenty failed, orange where one in a hundred did.
+    95th percentile. A drawing shows an edge thick and red where a call in twenty failed, orange where one in a hundred.
 
     \b
     Examples:

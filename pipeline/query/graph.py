@@ -1,7 +1,7 @@
 """The service graph as text that other programs draw: Mermaid for Markdown pages and wikis, DOT for Graphviz.
 
-Every figure comes from the question `service_edges`. Names come from logs and so from strangers: nodes are numbered, and
-a name is only ever a label, escaped so that neither Mermaid nor Graphviz finds syntax, markup or a link in it.
+Every figure comes from the question `service_edges`. Names come from logs and so from strangers: nodes are numbered,
+and a name is only ever a label, escaped so that neither Mermaid nor Graphviz finds syntax, markup or a link in it.
 """
 
 import re
