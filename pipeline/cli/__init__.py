@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from pipeline import __version__
+from pipeline.cli.check import check
 from pipeline.cli.diagnose import diagnose
 from pipeline.cli.graph import graph
 from pipeline.cli.ingest import ingest
@@ -63,7 +64,7 @@ class Meshlog(click.Group):
       meshlog sql "from error_rates"             any question, in SQL
 
     \b
-    Exit codes: 0 done, 1 failed, 2 usage, 4 more lines rejected than allowed,
+    Exit codes: 0 done, 1 failed, 2 usage, 3 a check failed, 4 more lines rejected than allowed,
     5 no data in the window, 130 interrupted.
     """,
 )
@@ -72,5 +73,5 @@ def cli() -> None:
     """Hold the verbs together."""
 
 
-for verb in (ingest, inspect, diagnose, trace, graph, report, sql, shell, status):
+for verb in (ingest, inspect, diagnose, trace, graph, check, report, sql, shell, status):
     cli.add_command(verb)

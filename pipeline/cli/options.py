@@ -1,7 +1,7 @@
 """The flags that several verbs share, each defined once, and where their answers go."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,19 +58,25 @@ def open_window(lake: Path, since: str | None, until: str | None, timezone: str)
     return open_session(lake, chosen, timezone)
 
 
-def answer(session: "Session", query: str, format: str | None, output: Path | None) -> None:
+def answer(
+    session: "Session",
+    query: str,
+    format: str | None,
+    output: Path | None,
+    parameters: Mapping[str, Any] | None = None,
+) -> None:
     """Write a query's answer to the file or to stdout."""
     from pipeline.query.render import format_of, write_answer, write_file
 
     kind = format_of(format, output)
     if output:
-        write_file(session, query, output, kind)
+        write_file(session, query, output, kind, parameters)
         return
     terminal = sys.stdout.isatty()
     if terminal and kind == "parquet":
         raise UsageError("Parquet is not for a terminal. Write it to a file with -o FILE")
     width = terminal_width() if terminal else None
-    write_answer(session, query, sys.stdout.buffer, kind, width=width, colour=has_colour())
+    write_answer(session, query, sys.stdout.buffer, kind, width=width, colour=has_colour(), parameters=parameters)
     sys.stdout.flush()
 
 
