@@ -21,7 +21,7 @@ BAD = "payments.shop"
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory) -> Path:
-    """A lake of 100 calls of cart of 1 to 100 ms, all well, 100 of payments, five failed, and 3 of search, all failed."""
+    """A lake of 100 calls of cart of 1 to 100 ms, all well, 100 of payments, five failed, 3 of search, all failed."""
     folder = tmp_path_factory.mktemp("check")
     log: list[bytes] = []
     for number in range(100):
@@ -74,7 +74,7 @@ def test_a_threshold_holds_up_to_its_value(meshlog, lake, flags, code, found):
 
 
 def test_three_requests_are_not_judged(meshlog, lake):
-    """A service of three failed calls neither holds nor breaks a rate and is listed as open; if three do, it breaks it."""
+    """A service of three failed calls neither holds nor breaks a rate and is listed as open; if three do, it breaks."""
     ran = meshlog("check", "--lake", lake, "--max-error-rate", 0.5, "--format", "jsonl")
     lax = meshlog("check", "--lake", lake, "--max-error-rate", 0.5, "--min-requests", 3, "--format", "jsonl")
 
