@@ -24,6 +24,9 @@ from pipeline.text import visible
 
 INTERRUPTED = 130
 
+# no verb uses linear algebra, whose threads, started with NumPy, spin for a tenth of a second before they sleep
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # libraries make many objects when they are loaded, and no garbage: looking for it took a quarter of the start
 gc.set_threshold(100_000)
 
