@@ -12,6 +12,7 @@ import click
 
 from pipeline import __version__
 from pipeline.cli.diagnose import diagnose
+from pipeline.cli.export import export
 from pipeline.cli.graph import graph
 from pipeline.cli.ingest import ingest
 from pipeline.cli.inspect import inspect
@@ -75,5 +76,5 @@ def cli() -> None:
     """Hold the verbs together."""
 
 
-for verb in (ingest, inspect, diagnose, trace, graph, report, sql, shell, status):
+for verb in (ingest, inspect, diagnose, trace, graph, report, export, sql, shell, status):
     cli.add_command(verb)

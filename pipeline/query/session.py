@@ -77,6 +77,15 @@ class Session:
         rows: list[dict[str, Any]] = self.arrow(sql, parameters).to_pylist()
         return rows
 
+    def batches(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, rows: int = 10_000
+    ) -> Iterator[pa.RecordBatch]:
+        """Run one query and yield its result piece by piece; ask nothing else before the last. Raises `QueryError`."""
+        with self._reading(sql):
+            reader = self._interruptibly(lambda: self._run(sql, parameters).to_arrow_reader(rows))
+            while batch := self._interruptibly(lambda: next(reader, None)):
+                yield batch
+
     def texts(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Texts:
         """Run one query and return every value as DuckDB prints it. Raises `QueryError`."""
         with self._reading(sql):
