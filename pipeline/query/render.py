@@ -89,6 +89,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def _as_table(texts: Texts, width: int | None, colour: bool) -> str:
+    if texts.columns == ["explain_key", "explain_value"]:
+        # a plan is a drawing of many lines: a cell would break it
+        return "".join(f"{visible(line)}\n" for _, plan in texts.rows for line in (plan or "").splitlines())
     from rich import box
     from rich.console import Console
     from rich.table import Table
