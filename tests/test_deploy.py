@@ -122,7 +122,7 @@ CRON_FIELD = r"(?:\*|\d+)(?:[-/,]\d+)*"
 
 
 def test_the_crontab_is_one():
-    """Comments, variables and jobs of five fields, a user and a command; no per cent, which cron takes for a line's end."""
+    """Comments, variables, and jobs of five fields, a user and a command; no per cent, which ends a line for cron."""
     lines = [line for line in (DEPLOY / "cron" / "meshlog").read_text().splitlines() if line and line[0] != "#"]
     jobs = [line for line in lines if not re.fullmatch(r"[A-Z_]+=\S+", line)]
 
