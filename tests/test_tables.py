@@ -12,9 +12,9 @@ PAGE = ROOT / "docs" / "tables.md"
 
 HEAD = """# Tables
 
-What people ask: every table that a query can name, what a row of it is, and what each column means. `meshlog shell` says the
-same with `.tables` and `.describe TABLE`. A key tells the rows of a table apart, null being a value like any other. Times are
-UTC in the lake and shown in `--tz`; `_ms` are milliseconds, a `_rate` or `_share` goes from 0 to 1.
+What people ask: every table that a query can name, what a row of it is, and what each column means. `meshlog shell`
+says the same with `.tables` and `.describe TABLE`. A key tells the rows of a table apart, null being a value like any
+other. Times are UTC in the lake and shown in `--tz`; `_ms` are milliseconds, a `_rate` or `_share` goes from 0 to 1.
 Beside these, `causes`, `rules` and `response_flags` hold what meshlog knows of each cause, rule and flag: the files of
 [`sql/seeds`](../sql/seeds).
 
