@@ -152,9 +152,9 @@ def _trace(trace: Row, spans: list[Row], links: list[Row], width: int) -> Iterat
 def _link(link: Row) -> str:
     """Name a trace that nothing but the time ties to this one."""
     how = "may be a call of" if link["direction"] == "for" else "may have called"
-    cause = f", {link['cause']}" if link["cause"] else ""
-    trace = f"trace {link['trace_id']}, request {link['request_id'] or '(no id)'}"
-    return f"{how} {link['service'] or 'no service'} ({trace}{cause}): by the time alone, confidence {link['confidence']:.2f}"
+    trace = ", ".join(filter(None, (f"trace {link['trace_id']}", link["request_id"], link["cause"])))
+    who = f"{how} {link['service'] or 'no service'} ({trace})"
+    return f"{who}: by the time alone, confidence {link['confidence']:.2f}"
 
 
 def _as_tree(spans: list[Row]) -> Iterator[Row]:
