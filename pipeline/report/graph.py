@@ -20,9 +20,9 @@ OUTSIDE = "outside the mesh"
 """Who calls where no calling service is known."""
 
 _SWEEPS = 6
-_ROW, _MARGIN, _DOT = 44, 22, 7
+_ROW, _MARGIN, _DOT = 50, 28, 7
 _NAMES = 200
-"""Pixels for the names beside the first and the last layer."""
+"""Pixels for the names left of the first layer."""
 
 Place = tuple[float, float]
 Node = Any
@@ -31,15 +31,16 @@ Node = Any
 
 def service_graph(edges: Sequence[Row], description: str) -> Markup:
     """Draw edges of `graph_edges`; on a phone the picture scrolls in its own box."""
+    if not edges:
+        return Markup("")
     routes = {(edge["client_service"] or OUTSIDE, edge["service"]): edge for edge in edges}
     layers, ways = _layered(routes)
     places = _placed(layers)
     height = max(y for _, y in places.values()) + _MARGIN
     lines = [point for pair, way in ways.items() for point in _line(routes[pair], pair, [places[node] for node in way])]
     called = {edge["service"]: edge for edge in edges}
-    callers = {caller for caller, _ in routes}
     dots = [
-        {"is_leaf": node not in callers, "x": x, "y": y, **_texts(node, called.get(node), _step(layers))}
+        {"x": x, "y": y, **_texts(node, called.get(node), _step(layers))}
         for node, (x, y) in places.items()
         if isinstance(node, str)
     ]
@@ -102,7 +103,7 @@ def _placed(layers: list[list[Node]]) -> dict[Node, Place]:
 
 def _step(layers: Sequence[list[Node]]) -> float:
     """Return the pixels from one layer to the next."""
-    return (WIDE - 2 * _NAMES) / max(len(layers) - 1, 1)
+    return (WIDE - _NAMES - _MARGIN) / max(len(layers) - 1, 1)
 
 
 # ---------- what is drawn
@@ -130,7 +131,7 @@ def _texts(service: str, edge: Row | None, step: float) -> Row:
     if edge and edge["service_errors"]:
         figures += f", {rate(edge['service_error_rate'])} failed"
     return {
-        "label": short(service, int(min(step, _NAMES) / 7)),
+        "label": short(service, int((min(step, _NAMES) - 3 * _DOT) / 6.6)),
         "figures": figures,
         "failed": bool(edge and edge["service_errors"]),
     }
@@ -149,23 +150,15 @@ def _picture(height: float) -> Spec:
     ink = alt.condition("datum.failed", alt.value("var(--fail)"), alt.value("var(--ink)"))
     dots = services.mark_circle(size=_DOT**2 * 2, opacity=1).encode(color=ink)
     muted = alt.condition("datum.failed", alt.value("var(--fail)"), alt.value("var(--muted)"))
-    # a leaf is named to its right; whoever calls on is named to its left, where fewer lines pass
-    leaves, others = services.transform_filter("datum.is_leaf"), services.transform_filter("!datum.is_leaf")
-    right: dict[str, Any] = {"align": "left", "dx": _DOT + 5}
-    left: dict[str, Any] = {"align": "right", "dx": -_DOT - 5}
-    texts = [
-        *_with_halo(leaves, "label", ink, {**right, "dy": -4}),
-        *_with_halo(leaves, "figures", muted, {**right, "dy": 11}),
-        *_with_halo(others, "label", ink, {**left, "dy": -10}),
-        *_with_halo(others, "figures", muted, {**left, "dy": 18}),
-    ]
+    # the space left of a service is its own, up to the layer before it
+    texts = [*_with_halo(services, "label", ink, -9), *_with_halo(services, "figures", muted, 16)]
     return spec_of(alt.layer(curves, dots, *texts, width=WIDE, height=height))
 
 
-def _with_halo(services: alt.Chart, field: str, colour: Any, place: dict[str, Any]) -> list[alt.Chart]:
+def _with_halo(services: alt.Chart, field: str, colour: Any, dy: int) -> list[alt.Chart]:
     """Write a text, under it the same in the paper's colour and bolder, which keeps lines away from the letters."""
+    place: dict[str, Any] = {"align": "right", "dx": -_DOT - 4, "dy": dy, "fontSize": 12}
     halo = services.mark_text(
-        fontSize=12, stroke="var(--paper)", strokeWidth=4, strokeJoin="round", color="var(--paper)", **place
-    )
-    text = services.mark_text(fontSize=12, **place)
-    return [halo.encode(text=f"{field}:N"), text.encode(text=f"{field}:N", color=colour)]
+        stroke="var(--paper)", strokeWidth=4, strokeJoin="round", color="var(--paper)", **place
+    ).encode(text=f"{field}:N")
+    return [halo, services.mark_text(**place).encode(text=f"{field}:N", color=colour)]

@@ -42,7 +42,7 @@ class Period:
         return self.until - self.since > timedelta(hours=25)
 
 
-def day_period(of: date, timezone: str) -> Period:
+def day_period(of: date, timezone: str = "UTC") -> Period:
     """Return the period of one day, held against the day before and the same weekday of the week before."""
     since, until = (moment(str(each), timezone, datetime.now(UTC)) for each in (of, of + _DAY))
     earlier = (
