@@ -11,9 +11,11 @@ from typing import Any
 import click
 
 from pipeline import __version__
+from pipeline.cli.ask import ask
 from pipeline.cli.diagnose import diagnose
 from pipeline.cli.ingest import ingest
 from pipeline.cli.inspect import inspect
+from pipeline.cli.questions import questions
 from pipeline.cli.report import report
 from pipeline.cli.shell import shell
 from pipeline.cli.sql import sql
@@ -71,5 +73,5 @@ def cli() -> None:
     """Hold the verbs together."""
 
 
-for verb in (ingest, inspect, diagnose, trace, report, sql, shell, status):
+for verb in (ingest, inspect, diagnose, trace, report, questions, ask, sql, shell, status):
     cli.add_command(verb)
