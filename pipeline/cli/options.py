@@ -81,12 +81,26 @@ def answer(
     if output:
         write_file(session, query, output, kind, parameters)
         return
-    terminal = sys.stdout.isatty()
-    if terminal and kind == "parquet":
+    if sys.stdout.isatty():
+        click.echo(as_seen(session, query, kind, parameters), nl=False, color=has_colour())
+    else:
+        write_answer(session, query, sys.stdout.buffer, kind, parameters=parameters)
+        sys.stdout.flush()
+
+
+def as_seen(session: "Session", query: str, kind: str, parameters: Mapping[str, Any] | None = None) -> str:
+    """Return an answer as a person sees it in the terminal: no wider than that, and nothing in it steers it."""
+    import io
+
+    from pipeline.query.render import write_answer
+    from pipeline.text import visible
+
+    if kind == "parquet":
         raise UsageError("Parquet is not for a terminal. Write it to a file with -o FILE")
-    width = terminal_width() if terminal else None
-    write_answer(session, query, sys.stdout.buffer, kind, width=width, colour=has_colour(), parameters=parameters)
-    sys.stdout.flush()
+    written = io.BytesIO()
+    write_answer(session, query, written, kind, width=terminal_width(), colour=has_colour(), parameters=parameters)
+    text = written.getvalue().decode()
+    return text if kind in ("table", "md") else "\n".join(visible(line) for line in text.split("\n"))
 
 
 def terminal_width() -> int:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from pipeline.errors import QueryError
+from pipeline.errors import MeshlogError, QueryError
 from pipeline.lake import layout
 from pipeline.lake.ledger import read_ledger
 from pipeline.lake.schema import ACCESS_LOGS, QUARANTINE
@@ -213,7 +213,11 @@ def open_session(
     lock_down(connection, [lake.root, Path(scratch.name)])
     session = Session(connection, load_models(), load_comments(), window, scratch)
     if own_folder:
-        _add_own(session, own_folder)
+        try:
+            _add_own(session, own_folder)
+        except MeshlogError:
+            session.close()
+            raise
     return session
 
 
