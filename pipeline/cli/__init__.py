@@ -11,12 +11,14 @@ from typing import Any
 import click
 
 from pipeline import __version__
+from pipeline.cli.ask import ask
 from pipeline.cli.check import check
 from pipeline.cli.diagnose import diagnose
 from pipeline.cli.export import export
 from pipeline.cli.graph import graph
 from pipeline.cli.ingest import ingest
 from pipeline.cli.inspect import inspect
+from pipeline.cli.questions import questions
 from pipeline.cli.report import report
 from pipeline.cli.shell import shell
 from pipeline.cli.sql import sql
@@ -78,5 +80,5 @@ def cli() -> None:
     """Hold the verbs together."""
 
 
-for verb in (ingest, inspect, diagnose, trace, graph, check, report, export, sql, shell, status):
+for verb in (ingest, inspect, diagnose, trace, graph, check, report, export, questions, ask, sql, shell, status):
     cli.add_command(verb)
