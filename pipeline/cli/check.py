@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.options import answer, has_colour, open_window, output_options, terminal_width, window_options
+from pipeline.cli.options import answer, open_window, output_options, tell, terminal_width, window_options
 from pipeline.query.thresholds import MIN_REQUESTS, THRESHOLDS, limits
 
 A_CHECK_FAILED = 3
@@ -74,6 +74,5 @@ def check(
         if format or output:
             answer(session, question("thresholds"), format, output, parameters)
         else:
-            for line in verdict_lines(rows, terminal_width()):
-                click.secho(line.text, bold=line.is_head if has_colour() else None)
+            tell(verdict_lines(rows, terminal_width()))
     raise click.exceptions.Exit(0 if is_kept(rows) else A_CHECK_FAILED)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.options import answer, has_colour, open_window, output_options, terminal_width, window_options
+from pipeline.cli.options import answer, open_window, output_options, tell, terminal_width, window_options
 
 
 @click.command(short_help="Show one request as a waterfall.")
@@ -36,5 +36,4 @@ def trace(
         if format or output:
             answer(session, spans_of(request_id), format, output)
         else:
-            for line in waterfall_lines(session, request_id, terminal_width()):
-                click.secho(line.text, bold=line.is_head if has_colour() else None)
+            tell(waterfall_lines(session, request_id, terminal_width()))
