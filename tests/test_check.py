@@ -54,6 +54,7 @@ def broken(ran: Any) -> list[tuple[str, str | None, float]]:
         (("--max-error-rate", 0.05), 0, []),
         (("--max-error-rate", 0.04), 3, [("error_rate", BAD, 0.05)]),
         (("--slo", 95), 0, []),
+        (("--slo", 95, "--max-burn-rate", 0.99), 3, [("burn_rate", BAD, 1.0)]),
         (("--slo", 99), 3, [("burn_rate", BAD, 5.0)]),
         (("--slo", 99, "--max-burn-rate", 6), 0, []),
         (("--max-p95-ms", 95), 3, [("p95_ms", "cart.shop", 95.05)]),
@@ -110,6 +111,25 @@ def test_rejected_lines_and_one_sided_logs_are_measured(meshlog, tmp_path):
 
     assert ran.code == 3
     assert broken(ran) == [("rejected_rate", None, 0.25), ("unpaired_rate", None, pytest.approx(1 / 3))]
+
+
+def test_rejects_count_in_the_window_of_their_ingest(meshlog, tmp_path):
+    """A night of rejects does not stain the next one; a file of nothing else counts where its ingest does."""
+    good, wrong = b"".join(call(0)), line(7).replace(b'"response_code":200', b'"response_code":"abc"')
+    log = tmp_path / "logs" / "access.log"
+    log.parent.mkdir()
+    log.write_bytes(good)
+    (tmp_path / "logs" / "broken.log").write_bytes(wrong * 2)
+    meshlog("ingest", log.parent, "--lake", tmp_path / "lake", "--max-rejects", 100)
+    log.write_bytes(good + b"".join(call(1, at_ms=86_400_000)))
+    meshlog("ingest", log.parent, "--lake", tmp_path / "lake")
+
+    def rejected(*window: str) -> list[float]:
+        flags = ("--max-rejected-rate", 1, "--min-requests", 1, "--format", "jsonl", *window)
+        return [row["value"] for row in rows(meshlog("check", "--lake", tmp_path / "lake", *flags))]
+
+    assert rejected("--until", "2021-02-19") == [0.5]
+    assert rejected("--since", "2021-02-19") == [0.0]
 
 
 def test_the_figures_are_those_of_the_tables(meshlog, samples_lake):

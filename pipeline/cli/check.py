@@ -1,5 +1,6 @@
 """`meshlog check`: thresholds, for cron and CI."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,14 +64,14 @@ def check(
 
     Exit codes: 0 all hold, 3 one is broken, 2 usage, 5 no line in the window, or too few requests to judge any.
     """
-    from pipeline.query.checked import is_kept, parameters_of, verdict_lines
+    from pipeline.query.checked import is_kept, judged, verdict_lines
     from pipeline.query.models import question
 
     flags: dict[str, Any] = {name: value for name, value in numbers.items() if value is not None}
     asked = limits(flags | ({"no_cause": [*no_cause]} if no_cause else {}), config)
+    parameters = {"limits": json.dumps(asked)}
     with open_window(lake, since, until, timezone) as session:
-        parameters = parameters_of(session, asked)
-        rows = session.rows(question("thresholds"), parameters)
+        rows = judged(session, parameters)
         if format or output:
             answer(session, question("thresholds"), format, output, parameters)
         else:
