@@ -53,7 +53,7 @@ paired as (
     from coverage
 ),
 
--- what was read of a source counts when it gave the window a line, and so does a source without any that was read meanwhile
+-- what was read of a source counts when it gave the window a line, and so does one without any that was read meanwhile
 judged_loads as (
     select
         *,
