@@ -32,5 +32,7 @@ def sql(
         query = sys.stdin.read()
     if not query.strip():
         raise UsageError("there is no query: it is empty. Try: meshlog sql 'from traces'")
-    with open_window(lake, since, until, timezone) as session:
+    from pipeline.query.lookup import for_query
+
+    with open_window(lake, since, until, timezone) as window, for_query(window, query) as session:
         answer(session, query, format, output)

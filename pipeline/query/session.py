@@ -55,6 +55,8 @@ class Texts:
 class Session:
     """Answers SQL over one lake and window. Make one with `open_session`."""
 
+    root: Path
+    timezone: str
     connection: duckdb.DuckDBPyConnection
     models: dict[str, Model]
     comments: dict[tuple[str, str], str]
@@ -159,7 +161,8 @@ class Session:
             if model.name not in self.built:
                 kind = "view" if model.layer == "staging" else "table"
                 self.connection.execute(f"create {kind} {model.name} as {model.sql}")
-                self._comment(model, kind)
+                if self.comments:
+                    self._comment(model, kind)
                 self.built.add(model.name)
 
     def _comment(self, model: Model, kind: str) -> None:
@@ -167,11 +170,14 @@ class Session:
         described = self.connection.execute(f"describe {model.name}").fetchall()
         for column, *_ in described:
             meaning = quoted(self.meaning(model.name, column))
-            self.connection.execute(f"comment on column {model.name}.\"{column}\" is {meaning}")
+            self.connection.execute(f'comment on column {model.name}."{column}" is {meaning}')
 
 
-def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -> Session:
+def open_session(root: Path, window: Window = Window(), timezone: str = "UTC", lines: Window | None = None) -> Session:
     """Open the lake at `root` for reading, with every answer limited to `window` and printed in `timezone`.
+
+    `lines` is the span of the lines that the models see, where that is not the window and the margin around it. Tables
+    then carry no comments, which take a fifth of the time of a few lines.
 
     Raises `LakeError` where there is no lake, or a newer meshlog wrote it.
     """
@@ -180,10 +186,11 @@ def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -
     scratch = tempfile.TemporaryDirectory(prefix="meshlog-")
     connection = duckdb.connect(config=CONFIG | {"temp_directory": scratch.name})
     connection.execute(f"set timezone = {quoted(timezone)}")
-    since = window.since and window.since - MARGIN
-    until = window.until and window.until + MARGIN
-    files = [name for name in ledger.files("access_logs") if layout.overlaps(name, since, until)]
+    span = lines or Window(window.since and window.since - MARGIN, window.until and window.until + MARGIN)
+    files = [name for name in ledger.files("access_logs") if layout.overlaps(name, span.since, span.until)]
     _create_lines(connection, "lake_access_logs", lake.root, files, ACCESS_LOGS)
+    if lines:
+        _keep_lines(connection, lines)
     _create_lines(connection, "lake_quarantine", lake.root, ledger.files("quarantine"), QUARANTINE)
     _create_table(connection, "lake_loads", ledger.loads())
     connection.execute(
@@ -193,7 +200,7 @@ def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -
     for name, path in seeds().items():
         connection.read_csv(str(path)).create(name)
     lock_down(connection, [lake.root, Path(scratch.name)])
-    return Session(connection, load_models(), load_comments(), window, scratch)
+    return Session(root, timezone, connection, load_models(), {} if lines else load_comments(), window, scratch)
 
 
 def _create_lines(
@@ -205,6 +212,15 @@ def _create_lines(
         connection.read_parquet(paths, hive_partitioning=False).create_view(name)
     else:
         _create_table(connection, name, schema.empty_table())
+
+
+def _keep_lines(connection: duckdb.DuckDBPyConnection, span: Window) -> None:
+    """Put the few lines of a span in place of the view over all, as every model reads them anew."""
+    connection.execute(
+        "create table lines_of_span as from lake_access_logs where started_at between $since and $until",
+        {"since": span.since, "until": span.until},
+    )
+    connection.execute("create or replace view lake_access_logs as from lines_of_span")
 
 
 def _create_table(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
