@@ -8,10 +8,12 @@ with
 
 -- of the incident only the time of trouble counts: good calls before and after would make it look smaller
 calls as (
-    select * from read_parquet($calls)
+    select incident_calls.*
+    from incident_calls
+    cross join incident_trouble
     where
         period = 'baseline'
-        or (started_at >= $trouble_since::timestamptz and started_at <= $trouble_until::timestamptz)
+        or (incident_calls.started_at >= trouble_since and incident_calls.started_at <= trouble_until)
 ),
 
 scoped as (
@@ -71,10 +73,13 @@ dimensions as (
 ),
 
 tall as (
-    unpivot scoped
-    on service, subset, pod, node, path_template, route, caller, caller_pod, caller_node, method, user_agent_family,
-        protocol, authority, tls, server_name
-    into name dimension value value
+    select *
+    from scoped unpivot (
+        value for dimension in (
+            service, subset, pod, node, path_template, route, caller, caller_pod, caller_node, method,
+            user_agent_family, protocol, authority, tls, server_name
+        )
+    )
 ),
 
 counted as (
