@@ -12,6 +12,7 @@ import click
 
 from pipeline import __version__
 from pipeline.cli.diagnose import diagnose
+from pipeline.cli.incident import incident
 from pipeline.cli.ingest import ingest
 from pipeline.cli.inspect import inspect
 from pipeline.cli.report import report
@@ -59,6 +60,7 @@ class Meshlog(click.Group):
       meshlog diagnose --since 1h                what went wrong, and who has to change what
       meshlog trace 967f8e1a-dbc0-4cce-ad53      one request as a waterfall
       meshlog report --date 2026-11-22 --out .   yesterday as a page
+      meshlog incident --find --since 1d         where was an incident, and the command for its facts
       meshlog sql "from error_rates"             any question, in SQL
 
     \b
@@ -71,5 +73,5 @@ def cli() -> None:
     """Hold the verbs together."""
 
 
-for verb in (ingest, inspect, diagnose, trace, report, sql, shell, status):
+for verb in (ingest, inspect, diagnose, trace, report, incident, sql, shell, status):
     cli.add_command(verb)

@@ -24,13 +24,17 @@ class Evidence:
 
     def keep(self, name: str, **parameters: Any) -> None:
         """Make a table of the rows that answer `sql/questions/NAME.sql`. Raises `QueryError`."""
-        sql = pasted(question(name), parameters)
+        sql = self.query(name, **parameters)
         self.session.keep(name, sql)
         self.kept[name] = sql
 
+    def query(self, name: str, **parameters: Any) -> str:
+        """Return a question's SQL, to be run in this session."""
+        return pasted(question(name), parameters)
+
     def ask(self, name: str, **parameters: Any) -> Answer:
         """Answer a question that may read kept tables. Raises `QueryError`."""
-        sql = pasted(question(name), parameters)
+        sql = self.query(name, **parameters)
         return Answer(name, self._standing_alone(sql), self.session.rows(sql), self.flags)
 
     def kept_answer(self, name: str) -> Answer:

@@ -31,7 +31,9 @@ def _environment(zone: ZoneInfo) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     formats = (text.breakable, text.cut, text.lines, text.count, text.rate, text.ms, text.spread, text.change, text.day)
-    environment.filters |= {each.__name__: each for each in formats}
+    of_incidents = (text.span, text.size, text.chance)
+    environment.filters |= {each.__name__: each for each in (*formats, *of_incidents)}
     environment.filters["clock"] = lambda moment: text.clock(moment, zone)
+    environment.filters["moment"] = lambda moment: text.moment(moment, zone)
     environment.tests["name"] = text.is_name
     return environment

@@ -125,6 +125,37 @@ def clock(value: datetime | None, zone: ZoneInfo) -> str:
     return NOTHING if value is None else f"{value.astimezone(zone):%H:%M:%S}"
 
 
+def moment(value: datetime | None, zone: ZoneInfo) -> str:
+    """Format a moment with its day, to the second."""
+    return NOTHING if value is None else f"{value.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+
+
+def span(seconds: float | None) -> str:
+    """Format a length of time: 8 s, 12 min, 3.5 h."""
+    if seconds is None:
+        return NOTHING
+    if abs(seconds) < 120:
+        return f"{seconds:.0f}{_GLUE}s"
+    return f"{seconds / 60:.0f}{_GLUE}min" if abs(seconds) < 7200 else f"{seconds / 3600:.1f}{_GLUE}h"
+
+
+def size(value: float | None) -> str:
+    """Format bytes: 594 B, 12 kB, 3.4 MB."""
+    if value is None:
+        return NOTHING
+    for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= least:
+            return f"{value / least:.1f}{_GLUE}{unit}"
+    return f"{value:.0f}{_GLUE}B"
+
+
+def chance(value: float | None) -> str:
+    """Format a p or q value; what is very small is told as less than a bound."""
+    if value is None:
+        return NOTHING
+    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
 def day(value: date) -> str:
     """Format a date in words: Monday, 23 November 2026."""
     return f"{value:%A}, {value.day} {value:%B %Y}"
