@@ -58,7 +58,7 @@ def _bars(field: str, colour: str, axis: alt.Axis, title: str, number: str) -> a
 def _spans() -> alt.Chart:
     """Shade the baseline."""
     spans = alt.Chart(ROWS).transform_filter("datum.kind === 'span' && datum.label === 'baseline'")
-    shaded: alt.Chart = spans.mark_rect(opacity=0.5).encode(
+    shaded: alt.Chart = spans.mark_rect().encode(
         x="position:Q", x2="next_position:Q", color=alt.value("var(--panel)")
     )
     return shaded
