@@ -103,7 +103,7 @@ class TestEveryFault:
     def test_the_changed_dimension_is_the_right_one(self, bundles, number):
         """The largest effect lies in the dimension and value that the driver changed, and is significant."""
         fault = FAULTS[number]
-        changed = [row for row in _told(bundles[number])["changes"]["rows"] if row["scope"] == "origin"][0]
+        changed = next(row for row in _told(bundles[number])["changes"]["rows"] if row["scope"] == "origin")
 
         assert (changed["dimension"], changed["value"]) == (fault["dimension"], fault["value"])
         assert changed["service"] == fault["culprit"]
@@ -198,7 +198,8 @@ def test_one_service_narrows_the_bundle(lake, tmp_path):
 
 def test_the_default_baseline_is_as_long_and_said(lake, tmp_path):
     """Without --baseline the time before the window counts, as far as the lake reaches, and the page says so."""
-    _run("incident", "--since", FAULTS[1]["began_at"], "--until", FAULTS[1]["ended_at"], "--lake", lake, folder=tmp_path)
+    asked = ("--since", FAULTS[1]["began_at"], "--until", FAULTS[1]["ended_at"], "--lake", lake)
+    _run("incident", *asked, folder=tmp_path)
     told, page = _told(tmp_path / "incident"), (tmp_path / "incident" / "index.html").read_text()
     periods = told["periods"]
 

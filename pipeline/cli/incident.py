@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Write the facts of an incident for its postmortem.")
 @click.option("--service", metavar="NAME", help="Only requests in which this service took part.")
-@click.option(
-    "--baseline", metavar="C..D", help="What to compare with.  [default: as long before the window]"
-)
+@click.option("--baseline", metavar="C..D", help="What to compare with.  [default: as long before the window]")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("incident"), show_default="./incident",
     help="The folder to write the bundle to.",

@@ -108,7 +108,7 @@ class Session:
             shutil.move(written, path)
 
     def keep(self, name: str, sql: str) -> None:
-        """Make a table of one query's rows, under a name that later queries of this session use. Raises `QueryError`."""
+        """Make a table of one query's rows, under a name that later queries use. Raises `QueryError`."""
         with self._reading(sql):
             self._interruptibly(lambda: self.connection.execute(f"create or replace table {name} as (\n{sql}\n)"))
 

@@ -7,8 +7,8 @@ p-values come from libraries.
 
 import json
 import shlex
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,6 @@ class Facts:
     answers: dict[str, Answer]
     changes: list[Row]
     outcomes: list[Row]
-    tests: dict[str, int] = field(default_factory=dict)
 
     @property
     def command(self) -> str:
@@ -138,7 +137,7 @@ def _compare(evidence: Evidence, periods: Row, asked: Asked) -> dict[str, Answer
     evidence.keep("incident_calls", service=asked.service, **window, **baseline)
     if not evidence.session.rows("select 1 from incident_calls where period = 'incident' limit 1"):
         of_service = f" in which {asked.service} took part" if asked.service else ""
-        raise NoDataError(f"{_iso(periods['since'])} to {_iso(periods['until'])}: no call{of_service}. {_held(periods)}")
+        raise NoDataError(f"{window['since']} to {window['until']}: no call{of_service}. {_held(periods)}")
     find_phases(evidence, EDGES, window["since"], window["until"], baseline["baseline_since"])
     evidence.keep("incident_trouble", **window)
     exemplars = evidence.ask("incident_exemplars", limit=SHOWN["exemplars"], **window)
@@ -184,6 +183,4 @@ def _held(periods: Row) -> str:
 
 def _iso(moment: datetime | None) -> Any:
     """Write a moment in UTC as RFC 3339, None as it is."""
-    from datetime import UTC
-
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -21,8 +21,8 @@ from pipeline.report.nightly import Request
 from pipeline.report.page import render
 
 _TIMELINE = (
-    "Bar chart: the share of requests that failed, and that failed or were slow, in each step of time, above the number "
-    "of requests; onset, peak and recovery are marked."
+    "Bar chart: the share of requests that failed, and that failed or were slow, in each step of time, above the "
+    "number of requests; onset, peak and recovery are marked."
 )
 
 SECTIONS = (
@@ -35,9 +35,9 @@ SECTIONS = (
 def write_bundle(root: Path, asked: Asked, out: Path, timezone: str = "UTC") -> Path:
     """Write the bundle of an incident to the folder `out`, and return the page's path.
 
-    A failed run changes nothing in `out`. Raises `NoDataError` where the window holds no call, `UsageError` for an unknown
-    time zone or a baseline that overlaps the window, `LakeError` where there is no lake, `MeshlogError` where `out` cannot
-    be written.
+    A failed run changes nothing in `out`. Raises `NoDataError` where the window holds no call, `UsageError` for an
+    unknown time zone or a baseline that overlaps the window, `LakeError` where there is no lake, `MeshlogError` where
+    `out` cannot be written.
     """
     zone(timezone)
     try:
@@ -89,7 +89,8 @@ def page(facts: Facts) -> str:
 
 def _request(trace: Row, facts: Facts) -> Request:
     own = [call for call in facts.rows("request_calls") if call["trace_id"] == trace["trace_id"]]
-    return Request(trace, own, charts.waterfall(own, f"Waterfall of {len(own)} calls; the table below has the same times."))
+    description = f"Waterfall of {len(own)} calls; the table below has the same times."
+    return Request(trace, own, charts.waterfall(own, description))
 
 
 def as_json(facts: Facts) -> str:

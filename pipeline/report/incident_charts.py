@@ -13,7 +13,7 @@ _HEIGHT = 132
 
 
 def timeline(rows: Sequence[Row], description: str) -> Markup:
-    """Draw the rows of `incident_timeline`: steps as bars, onset, peak and recovery as lines, the baseline as a band."""
+    """Draw the rows of `incident_timeline`: steps as bars, onset, peak and recovery as lines, the baseline shaded."""
     drawn = [{name: row[name] for name in _DRAWN} for row in rows]
     return both(lambda width: _timeline(rows, width), drawn, description)
 
@@ -58,9 +58,7 @@ def _bars(field: str, colour: str, axis: alt.Axis, title: str, number: str) -> a
 def _spans() -> alt.Chart:
     """Shade the baseline."""
     spans = alt.Chart(ROWS).transform_filter("datum.kind === 'span' && datum.label === 'baseline'")
-    shaded: alt.Chart = spans.mark_rect().encode(
-        x="position:Q", x2="next_position:Q", color=alt.value("var(--panel)")
-    )
+    shaded: alt.Chart = spans.mark_rect().encode(x="position:Q", x2="next_position:Q", color=alt.value("var(--panel)"))
     return shaded
 
 

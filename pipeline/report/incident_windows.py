@@ -32,10 +32,9 @@ def propose(session: Session, root: Path, service: str | None = None) -> str:
         raise NoDataError("the lake holds no call in this window. See what it holds: meshlog status")
     evidence = Evidence(session, ())
     window = {"since": held["since"].isoformat(), "until": held["until"].isoformat()}
+    no_baseline = {"baseline_since": None, "baseline_until": None}
     # the last call belongs to it
-    evidence.keep(
-        "incident_calls", service=service, since=window["since"], until="infinity", baseline_since=None, baseline_until=None
-    )
+    evidence.keep("incident_calls", service=service, since=window["since"], until="infinity", **no_baseline)
     if not session.rows("select 1 from incident_calls limit 1"):
         raise NoDataError(f"no call in this window in which {service} took part")
     find_phases(evidence, EDGES, **window, baseline=None)

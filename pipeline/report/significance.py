@@ -19,17 +19,17 @@ def tested(rows: Sequence[Row]) -> list[Row]:
     """Return the rows with `p`, `q` and `is_significant`, without their samples of times.
 
     A row of the measure 'latency' is tested by its samples `times` and `baseline_times` (Mann-Whitney, slower than
-    before), any other by its counts `bad` of `calls` and their `baseline_` (Fisher's exact test, more than before). The q
-    values control the false-discovery rate over all the rows together (Benjamini-Yekutieli: dimensions overlap).
+    before), any other by its counts `bad` of `calls` and their `baseline_` (Fisher's exact test, more than before). The
+    q values control the false-discovery rate over all the rows together (Benjamini-Yekutieli: dimensions overlap).
     """
     if not rows:
         return []
     from scipy.stats import false_discovery_control
 
-    by_counts = _fisher([row for row in rows if row["measure"] != "latency"])
-    by_times = iter(_slower(row.get("times"), row.get("baseline_times")) for row in rows if row["measure"] == "latency")
-    counted = iter(by_counts)
-    chances = [next(by_times) if row["measure"] == "latency" else next(counted) for row in rows]
+    counted = iter(_fisher([row for row in rows if row["measure"] != "latency"]))
+    chances = [
+        _slower(row["times"], row["baseline_times"]) if row["measure"] == "latency" else next(counted) for row in rows
+    ]
     corrected = false_discovery_control(chances, method="by").tolist()
     return [
         {name: value for name, value in row.items() if name not in ("times", "baseline_times")}
