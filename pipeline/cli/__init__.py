@@ -11,12 +11,15 @@ from typing import Any
 import click
 
 from pipeline import __version__
+from pipeline.cli.ask import ask
+from pipeline.cli.check import check
 from pipeline.cli.diagnose import diagnose
 from pipeline.cli.export import export
 from pipeline.cli.graph import graph
 from pipeline.cli.incident import incident
 from pipeline.cli.ingest import ingest
 from pipeline.cli.inspect import inspect
+from pipeline.cli.questions import questions
 from pipeline.cli.report import report
 from pipeline.cli.shell import shell
 from pipeline.cli.sql import sql
@@ -69,7 +72,7 @@ class Meshlog(click.Group):
       meshlog sql "from error_rates"             any question, in SQL
 
     \b
-    Exit codes: 0 done, 1 failed, 2 usage, 4 more lines rejected than allowed,
+    Exit codes: 0 done, 1 failed, 2 usage, 3 a check failed, 4 more lines rejected than allowed,
     5 no data in the window, 130 interrupted.
     """,
 )
@@ -78,5 +81,5 @@ def cli() -> None:
     """Hold the verbs together."""
 
 
-for verb in (ingest, inspect, diagnose, trace, graph, report, incident, export, sql, shell, status):
+for verb in (ingest, inspect, diagnose, trace, graph, check, report, incident, export, questions, ask, sql, shell, status):
     cli.add_command(verb)

@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from pipeline.errors import QueryError
+from pipeline.errors import MeshlogError, QueryError
 from pipeline.lake import layout
 from pipeline.lake.ledger import read_ledger
 from pipeline.lake.schema import ACCESS_LOGS, QUARANTINE
+from pipeline.query import own
 from pipeline.query.guard import CONFIG, lock_down, refuse_writing
 from pipeline.query.models import INTERNAL, Model, in_order, load_comments, load_models, named_in, seeds
 from pipeline.query.statements import quoted, without_semicolon
@@ -121,6 +122,11 @@ class Session:
         """Return what a column means in a table."""
         return self.comments.get((table, column)) or self.comments.get(("", column), "")
 
+    def parameters(self, sql: str) -> set[str]:
+        """Return the names of the parameters that a query takes. Raises `QueryError`."""
+        with self._reading(sql):
+            return set(self.connection.extract_statements(sql)[0].named_parameters)
+
     def close(self) -> None:
         """Give back the memory and the temporary files."""
         self.connection.close()
@@ -163,28 +169,51 @@ class Session:
         for model in in_order(self.models, named_in(sql, self.models)):
             if model.name not in self.built:
                 kind = "view" if model.layer == "staging" else "table"
-                self.connection.execute(f"create {kind} {model.name} as {model.sql}")
+                create = f"create {kind} {model.name} as {without_semicolon(model.sql)}"
+                if model.layer == own.LAYER:
+                    self._build_own(model, create)
+                else:
+                    self.connection.execute(create)
                 self._comment(model, kind)
                 self.built.add(model.name)
+
+    def _build_own(self, model: Model, create: str) -> None:
+        """Make the table of a user's model. Raises `QueryError`, with its file, where it fails or its key is none."""
+        key = ", ".join(model.key)
+        try:
+            self.connection.execute(create)
+            twice = self.connection.execute(
+                f"select count(*) from (select {key} from {model.name} group by {key} having count(*) > 1)"  # noqa: S608
+            ).fetchall()[0][0]
+        except duckdb.Error as error:
+            raise QueryError(own.located(model.path, str(error))) from error
+        if twice:
+            self.connection.execute(f"drop table {model.name}")
+            raise QueryError(f"{model.path}:2: the key ({key}) is none: {twice:,} of its values stand in several rows")
 
     def _comment(self, model: Model, kind: str) -> None:
         self.connection.execute(f"comment on {kind} {model.name} is {quoted(model.grain)}")
         described = self.connection.execute(f"describe {model.name}").fetchall()
         for column, *_ in described:
             meaning = quoted(self.meaning(model.name, column))
-            self.connection.execute(f"comment on column {model.name}.\"{column}\" is {meaning}")
+            self.connection.execute(f'comment on column {model.name}."{column}" is {meaning}')
 
 
-def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -> Session:
+def open_session(
+    root: Path, window: Window = Window(), timezone: str = "UTC", own_folder: Path | None = None
+) -> Session:
     """Open the lake at `root` for reading, with every answer limited to `window` and printed in `timezone`.
 
-    Raises `LakeError` where there is no lake, or a newer meshlog wrote it.
+    The models of `own_folder` join those of the product. Raises `LakeError` where there is no lake, or a newer meshlog
+    wrote it, and `UsageError` or `QueryError` for a file of `own_folder` that is no model.
     """
     lake = layout.open_lake(root)
     ledger = read_ledger(lake)
     scratch = tempfile.TemporaryDirectory(prefix="meshlog-")
     connection = duckdb.connect(config=CONFIG | {"temp_directory": scratch.name})
     connection.execute(f"set timezone = {quoted(timezone)}")
+    # DuckDB would draw it on stdout, in the midst of the answer, whenever a query takes some seconds
+    connection.execute("set enable_progress_bar = false")
     since = window.since and window.since - MARGIN
     until = window.until and window.until + MARGIN
     files = [name for name in ledger.files("access_logs") if layout.overlaps(name, since, until)]
@@ -198,7 +227,28 @@ def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -
     for name, path in seeds().items():
         connection.read_csv(str(path)).create(name)
     lock_down(connection, [lake.root, Path(scratch.name)])
-    return Session(connection, load_models(), load_comments(), window, scratch)
+    session = Session(connection, load_models(), load_comments(), window, scratch)
+    if own_folder:
+        try:
+            _add_own(session, own_folder)
+        except MeshlogError:
+            session.close()
+            raise
+    return session
+
+
+def _add_own(session: Session, folder: Path) -> None:
+    """Let the models of a user's folder join; they are looked at now, and built when a query names them."""
+    taken = {*session.models, *(row[0] for row in session.connection.execute("show tables").fetchall())}
+    models = own.own_models(folder, taken)
+    for model in models.values():
+        try:
+            refuse_writing(session.connection, model.sql)
+        except (duckdb.Error, QueryError) as error:
+            raise QueryError(own.located(model.path, str(error))) from error
+    session.models |= models
+    session.comments |= own.own_comments(folder)
+    in_order(session.models, models)
 
 
 def _create_lines(

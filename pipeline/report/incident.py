@@ -68,6 +68,11 @@ class Facts:
     outcomes: list[Row]
 
     @property
+    def is_long(self) -> bool:
+        """Say whether a time of the day alone would be ambiguous."""
+        return bool(self.periods["is_long"])
+
+    @property
     def command(self) -> str:
         """What a shell runs to write this bundle again."""
         flags = ["--since", _iso(self.periods["since"]), "--until", _iso(self.periods["until"])]

@@ -73,6 +73,7 @@ def page(facts: Facts) -> str:
     return render(
         "incident.html.jinja",
         zone(facts.timezone),
+        is_long=facts.is_long,
         facts=facts,
         answers=facts.answers,
         periods=facts.periods,

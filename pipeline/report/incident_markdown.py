@@ -32,8 +32,8 @@ def markdown(facts: Facts) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {each.__name__: each for each in (text.count, text.rate, text.ms, text.short)}
-    environment.filters["clock"] = lambda moment: text.clock(moment, zone(facts.timezone))
-    environment.filters["moment"] = lambda moment: text.moment(moment, zone(facts.timezone))
+    environment.filters["clock"] = lambda moment: text.clock(moment, zone(facts.timezone), facts.is_long)
+    environment.filters["moment"] = lambda moment: text.clock(moment, zone(facts.timezone), True)
     environment.filters["block"] = _block
     return environment.get_template("incident.md.jinja").render(
         facts=facts,

@@ -55,7 +55,7 @@ def window_lines(session: Session, query: str, width: int) -> Iterator[Line]:
 def _window(number: int, row: Row, width: int) -> Iterator[Line]:
     zone = row["onset_at"].tzinfo
     until = text.clock(row["recovered_at"], zone) if row["recovered_at"] else "the end of the lines"
-    yield Line(f"{number}. {text.moment(row['onset_at'], zone)} to {until}", is_head=True)
+    yield Line(f"{number}. {text.clock(row['onset_at'], zone, True)} to {until}", is_head=True)
     edge = f"{row['client_service'] or 'outside'} -> {row['service'] or 'no service'}"
     told = {
         "began at": edge,
