@@ -16,6 +16,7 @@ from pipeline.cli.check import check
 from pipeline.cli.diagnose import diagnose
 from pipeline.cli.export import export
 from pipeline.cli.graph import graph
+from pipeline.cli.incident import incident
 from pipeline.cli.ingest import ingest
 from pipeline.cli.inspect import inspect
 from pipeline.cli.questions import questions
@@ -67,6 +68,7 @@ class Meshlog(click.Group):
       meshlog diagnose --since 1h                what went wrong, and who has to change what
       meshlog trace 967f8e1a-dbc0-4cce-ad53      one request as a waterfall
       meshlog report --date 2026-11-22 --out .   yesterday as a page
+      meshlog incident --find --since 1d         where was an incident, and the command for its facts
       meshlog sql "from error_rates"             any question, in SQL
 
     \b
@@ -79,5 +81,5 @@ def cli() -> None:
     """Hold the verbs together."""
 
 
-for verb in (ingest, inspect, diagnose, trace, graph, check, report, export, questions, ask, sql, shell, status):
+for verb in (ingest, inspect, diagnose, trace, graph, check, report, incident, export, questions, ask, sql, shell, status):
     cli.add_command(verb)

@@ -110,6 +110,11 @@ class Session:
                 self._interruptibly(lambda: self.connection.execute(copying, parameters))
             shutil.move(written, path)
 
+    def keep(self, name: str, sql: str) -> None:
+        """Make a table of one query's rows, under a name that later queries use. Raises `QueryError`."""
+        with self._reading(sql):
+            self._interruptibly(lambda: self.connection.execute(f"create or replace table {name} as (\n{sql}\n)"))
+
     def columns(self, table: str) -> list[tuple[str, str, str]]:
         """Return name, type and meaning of each column of a table."""
         described = self.rows(f"describe {table}")
