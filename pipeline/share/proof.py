@@ -1,9 +1,9 @@
 """Proves that what was shared holds no raw value: reads it again, all of it, and searches it for every one.
 
-A raw value is what stood in a sensitive column: the whole of it, its words, the parts of its names, its addresses. Those
-with letters and at least four characters are searched anywhere, inside longer words too; shorter ones and numbers as
-whole words. Not searched are numbers of up to five digits, since ports and codes stay, and the words that every mesh
-has, since these stay as well; what a finding is thus never depends on how a value was treated.
+A raw value is what stood in a sensitive column: the whole of it, its words, the parts of its names, its addresses.
+Those with letters and at least four characters are searched anywhere, inside longer words too; shorter ones and numbers
+as whole words. Not searched are numbers of up to five digits, since ports and codes stay, and the words that every mesh
+has, since these stay as well. What a finding is never depends on how a value was treated.
 """
 
 import re
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.share.columns import KEPT_KEYS, SENSITIVE, TREATMENTS
+from pipeline.share.columns import KEPT_KEYS, SENSITIVE
 from pipeline.share.pseudonyms import ADDRESS, AGENTS, COMMON, METHODS, NAME_WORDS, NAMES, TEXT_WORDS, UUID, WORD
 
 AT_ONCE = 300_000
@@ -29,6 +29,7 @@ _OWN_WORDS = (
     "HTTP/1.0 HTTP/1.1 HTTP/2 HTTP/3 TCP fd00 envoy:// 0.0.0.0 format"
 )
 _PSEUDONYM = re.compile(rf"{UUID.pattern}|fd00(?::\d{{0,4}}){{5}}")
+_SCHEMA = b"ARROW:schema"
 _PLAIN = re.compile(r"n?[0-9]+")
 
 
@@ -91,8 +92,7 @@ def _parts(column: str, text: str, allowed: frozenset[str]) -> Iterator[str]:
         yield word
         if not UUID.fullmatch(word):
             yield from word.split("-")
-    if TREATMENTS.get(column) == "name":
-        yield from (found[0].strip("[]") for found in ADDRESS.finditer(text))
+    yield from (found[0].strip("[]") for found in ADDRESS.finditer(text))
 
 
 def _is_raw(text: str, exempt: Exempt) -> bool:
@@ -120,19 +120,32 @@ def _search(raw: set[str], out: Path, proof: Proof) -> None:
 
 
 def _shared_texts(out: Path) -> Iterator[tuple[str, list[str]]]:
-    """Read every text below a folder: names of files, values of columns, metadata, and all that is not Parquet whole."""
+    """Read every text below a folder: names of files, values of columns and of JSON, metadata."""
     for path in sorted(path for path in out.rglob("*") if path.is_file()):
         place = path.relative_to(out).as_posix()
         yield f"the name {place}", [place]
-        if path.suffix != ".parquet":
+        if path.suffix == ".json":
+            yield place, list(_strings(orjson.loads(path.read_bytes())))
+        elif path.suffix != ".parquet":
             yield place, [path.read_text(encoding="utf-8")]
-            continue
-        file = pq.ParquetFile(path)
-        metadata = file.metadata.metadata or {}
-        yield f"{place}, metadata", [value.decode("latin-1") for key, value in metadata.items() if key != b"ARROW:schema"]
-        for batch in file.iter_batches():
-            for column in batch.schema.names:
-                values = batch.column(column)
-                if pa.types.is_dictionary(values.type) or pa.types.is_string(values.type):
-                    texts = pc.unique(values.cast(pa.string())).drop_null().to_pylist()
-                    yield f"{place}, column {column}", texts
+        else:
+            yield from _parquet_texts(path, place)
+
+
+def _parquet_texts(path: Path, place: str) -> Iterator[tuple[str, list[str]]]:
+    file = pq.ParquetFile(path)
+    metadata = file.metadata.metadata or {}
+    yield f"{place}, metadata", [value.decode("latin-1") for key, value in metadata.items() if key != _SCHEMA]
+    for batch in file.iter_batches():
+        for column in batch.schema.names:
+            values = batch.column(column)
+            if pa.types.is_dictionary(values.type) or pa.types.is_string(values.type):
+                yield f"{place}, column {column}", pc.unique(values.cast(pa.string())).drop_null().to_pylist()
+
+
+def _strings(found: Any) -> Iterator[str]:
+    if isinstance(found, str):
+        yield found
+    elif isinstance(found, dict | list):
+        for each in found.values() if isinstance(found, dict) else found:
+            yield from _strings(each)

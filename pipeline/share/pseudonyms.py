@@ -51,9 +51,9 @@ NAMES = frozenset(
 METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
 AGENTS = (
-    "grpc-go", "grpc-java", "grpc-python", "grpc-c++", "grpc-c", "grpc-node", "grpc-dotnet", "grpc-ruby", "curl", "Wget",
-    "Go-http-client", "python-requests", "okhttp", "kube-probe", "Prometheus", "Envoy", "Mozilla", "axios", "Java",
-    "Apache-HttpClient", "PostmanRuntime", "ELB-HealthChecker", "GoogleHC", "k6", "Fortio",
+    "grpc-go", "grpc-java", "grpc-python", "grpc-c++", "grpc-c", "grpc-node", "grpc-dotnet", "grpc-ruby", "curl",
+    "Wget", "Go-http-client", "python-requests", "okhttp", "kube-probe", "Prometheus", "Envoy", "Mozilla", "axios",
+    "Java", "Apache-HttpClient", "PostmanRuntime", "ELB-HealthChecker", "GoogleHC", "k6", "Fortio",
 )  # fmt: skip
 """User agents that are everybody's; their versions and comments go."""
 

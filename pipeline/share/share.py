@@ -1,10 +1,12 @@
-"""Writes a lake that can be given away: the same rows under pseudonyms, in the same layout, and proved to be free of raw.
+"""Writes a lake that can be given away: the same rows under pseudonyms, in one layout, proved to hold no raw value.
 
 The copy has its own ledger: sources under pseudonyms, counts as they were, and none of the hashes by which an ingest
 would know a source again, since these tell whether a text was read. Rejected lines are raw text, and stay behind.
 """
 
+import contextlib
 import shutil
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +20,7 @@ from pipeline.errors import MeshlogError, NoDataError, UsageError
 from pipeline.lake import layout
 from pipeline.lake.ledger import Batch, Counts, Ledger, Load, Mark, commit, new_batch_name, read_ledger
 from pipeline.lake.schema import ACCESS_LOGS
-from pipeline.query.window import Window
+from pipeline.query.session import Window
 from pipeline.share.columns import shared
 from pipeline.share.proof import Proof, prove
 from pipeline.share.pseudonyms import WORD, Pseudonyms
@@ -31,7 +33,7 @@ _NO_MARK = Mark(0, "", 0, "", 0, 0)
 class Choices:
     """What of the original a share keeps."""
 
-    window: Window = Window()
+    window: Window
     keep_services: bool = False
     """Names of Kubernetes services, their namespaces, subsets and workloads stay as they are."""
     shift_times: bool = False
@@ -78,41 +80,48 @@ def share(root: Path, out: Path, key: bytes, choices: Choices) -> Shared:
     return done
 
 
-def _write(
-    lake: layout.Lake, ledger: Ledger, files: list[str], aside: Path, key: bytes, choices: Choices
-) -> Shared:
+def _write(lake: layout.Lake, ledger: Ledger, files: list[str], aside: Path, key: bytes, choices: Choices) -> Shared:
     originals = [lake.root / name for name in files]
     kept = frozenset(_service_words(originals)) if choices.keep_services else frozenset[str]()
     pseudonyms = Pseudonyms(key, kept)
     weeks_back = pseudonyms.weeks() if choices.shift_times else 0
     copy = layout.create_lake(aside)
     batch = new_batch_name(datetime.now(UTC))
-    rows = 0
-    sources: set[str] = set()
     names: list[str] = []
+    sources: Counter[str] = Counter()
     for number, name in enumerate(files):
         hour = layout.hour_of(name) - timedelta(weeks=weeks_back)
         target = layout.access_logs_file(hour, f"{batch}-{number}")
-        written = 0
-        for original in _rows(lake.root / name, choices.window):
-            if not written:
-                (copy.root / target).parent.mkdir(parents=True, exist_ok=True)
-                writer = pq.ParquetWriter(copy.root / target, ACCESS_LOGS, compression="zstd")
-                names.append(target)
-            writer.write_table(shared(original, pseudonyms, weeks_back, choices.allowed_keys))
-            written += original.num_rows
-            sources.update(pc.unique(original["source"].cast(pa.string())).to_pylist())
-        if written:
-            writer.close()
-        rows += written
-    if not rows:
+        pieces = (
+            (original, shared(original, pseudonyms, weeks_back, choices.allowed_keys))
+            for original in _rows(lake.root / name, choices.window)
+        )
+        if found := _write_file(copy.root / target, pieces):
+            names.append(target)
+            sources += found
+    if not sources:
         raise NoDataError(f"{lake.root}: holds no access-log line in this window. See what it holds: meshlog status")
     loads = tuple(_loads(ledger, sources, batch, pseudonyms, weeks_back))
-    commit(copy, Batch(batch, _told(datetime.now(UTC), weeks_back) or "", {"access_logs": tuple(names)}, loads))
+    commit(copy, Batch(batch, _told(datetime.now(UTC), weeks_back), {"access_logs": tuple(names)}, loads))
     proof = prove(originals, copy.root, kept, choices.allowed_keys)
     if proof.found:
         raise MeshlogError(_leak(proof))
-    return Shared(rows, len(sources), proof)
+    return Shared(sources.total(), len(sources), proof)
+
+
+def _write_file(path: Path, pieces: Iterator[tuple[pa.Table, pa.Table]]) -> Counter[str]:
+    """Write the second of each pair, if there is one, and return how many rows of which source the first ones held."""
+    sources: Counter[str] = Counter()
+    with contextlib.ExitStack() as stack:
+        writer = None
+        for original, piece in pieces:
+            if writer is None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                writer = stack.enter_context(pq.ParquetWriter(path, ACCESS_LOGS, compression="zstd"))
+            writer.write_table(piece)
+            counted = pc.value_counts(original["source"].combine_chunks().cast(pa.string()))
+            sources.update({each["values"]: each["counts"] for each in counted.to_pylist()})
+    return sources
 
 
 def _rows(path: Path, window: Window) -> Iterator[pa.Table]:
@@ -155,15 +164,15 @@ def _loads(
             source=pseudonyms.identifier(load["source"]),
             mark=_NO_MARK,
             counts=counts,
-            first_started_at=_told(load["first_started_at"], weeks_back),
-            last_started_at=_told(load["last_started_at"], weeks_back),
+            first_started_at=load["first_started_at"] and _told(load["first_started_at"], weeks_back),
+            last_started_at=load["last_started_at"] and _told(load["last_started_at"], weeks_back),
             problem=load["problem"] and pseudonyms.text(load["problem"]),
             loaded_at=_told(load["loaded_at"], weeks_back),
         )
 
 
-def _told(moment: datetime | None, weeks_back: int) -> str | None:
-    return None if moment is None else (moment - timedelta(weeks=weeks_back)).isoformat()
+def _told(moment: datetime, weeks_back: int) -> str:
+    return (moment - timedelta(weeks=weeks_back)).isoformat()
 
 
 def _leak(proof: Proof) -> str:
