@@ -13,6 +13,7 @@ import click
 from pipeline import __version__
 from pipeline.cli.diagnose import diagnose
 from pipeline.cli.export import export
+from pipeline.cli.graph import graph
 from pipeline.cli.ingest import ingest
 from pipeline.cli.inspect import inspect
 from pipeline.cli.report import report
@@ -24,6 +25,9 @@ from pipeline.errors import MeshlogError
 from pipeline.text import visible
 
 INTERRUPTED = 130
+
+# no verb uses linear algebra, whose threads, started with NumPy, spin for a tenth of a second before they sleep
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # libraries make many objects when they are loaded, and no garbage: looking for it took a quarter of the start
 gc.set_threshold(100_000)
@@ -72,5 +76,5 @@ def cli() -> None:
     """Hold the verbs together."""
 
 
-for verb in (ingest, inspect, diagnose, trace, report, export, sql, shell, status):
+for verb in (ingest, inspect, diagnose, trace, graph, report, export, sql, shell, status):
     cli.add_command(verb)

@@ -1,11 +1,11 @@
 """A session: one DuckDB over the lake's committed files and a time window, in which every model answers by its name.
 
-The only module that knows DuckDB. Staging models are views; a model above them becomes a table the first time that a
-query names it, so a second question in the same session costs only itself. A query can only read: statements that
-write, attach or install are refused.
+Staging models are views; a model above them becomes a table the first time that a query names it, so a second question
+in the same session costs only itself. A query can only read: `guard` refuses statements that write, attach or install.
 """
 
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,15 +22,14 @@ from pipeline.errors import QueryError
 from pipeline.lake import layout
 from pipeline.lake.ledger import read_ledger
 from pipeline.lake.schema import ACCESS_LOGS, QUARANTINE
+from pipeline.query.guard import CONFIG, lock_down, refuse_writing
 from pipeline.query.models import INTERNAL, Model, in_order, load_comments, load_models, named_in, seeds
+from pipeline.query.statements import quoted, without_semicolon
 
 Result = TypeVar("Result")
 
 MARGIN = timedelta(minutes=5)
 """How far around the window lines are read, so that calls at its edges find their other side."""
-
-_READING = (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)
-
 
 _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)")
 
@@ -100,10 +99,13 @@ class Session:
 
     def copy(self, sql: str, path: Path, options: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Write one query's result to `path`; `options` are those of DuckDB's COPY. Raises `QueryError`."""
-        target = str(path).replace("'", "''")
-        copying = f"copy (\n{sql.rstrip().rstrip(';')}\n) to '{target}' ({options})"
-        with self._reading(sql):
-            self._interruptibly(lambda: self.connection.execute(copying, parameters))
+        # DuckDB itself can write nowhere else
+        with tempfile.TemporaryDirectory(dir=self.scratch.name) as folder:
+            written = Path(folder) / "result"
+            copying = f"copy (\n{without_semicolon(sql)}\n) to {quoted(str(written))} ({options})"
+            with self._reading(sql):
+                self._interruptibly(lambda: self.connection.execute(copying, parameters))
+            shutil.move(written, path)
 
     def columns(self, table: str) -> list[tuple[str, str, str]]:
         """Return name, type and meaning of each column of a table."""
@@ -126,7 +128,7 @@ class Session:
         self.close()
 
     def _run(self, sql: str, parameters: Mapping[str, Any] | None) -> duckdb.DuckDBPyRelation:
-        relation = self.connection.sql(sql, params=dict(parameters) if parameters else None)
+        relation = self.connection.sql(without_semicolon(sql), params=dict(parameters) if parameters else None)
         if relation is None:
             raise QueryError("the query returns no rows by its nature. Write a select, from, describe or summarize")
         return relation
@@ -135,7 +137,7 @@ class Session:
     def _reading(self, sql: str) -> Iterator[None]:
         """Let one reading statement run on built models, and turn DuckDB's errors into ours."""
         try:
-            _refuse_writing(self.connection, sql)
+            refuse_writing(self.connection, sql)
             self._interruptibly(lambda: self._build(sql))
             yield
         except duckdb.Error as error:
@@ -161,11 +163,11 @@ class Session:
                 self.built.add(model.name)
 
     def _comment(self, model: Model, kind: str) -> None:
-        self.connection.execute(f"comment on {kind} {model.name} is '{_escaped(model.grain)}'")
+        self.connection.execute(f"comment on {kind} {model.name} is {quoted(model.grain)}")
         described = self.connection.execute(f"describe {model.name}").fetchall()
         for column, *_ in described:
-            meaning = _escaped(self.meaning(model.name, column))
-            self.connection.execute(f"comment on column {model.name}.\"{column}\" is '{meaning}'")
+            meaning = quoted(self.meaning(model.name, column))
+            self.connection.execute(f"comment on column {model.name}.\"{column}\" is {meaning}")
 
 
 def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -> Session:
@@ -176,8 +178,8 @@ def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -
     lake = layout.open_lake(root)
     ledger = read_ledger(lake)
     scratch = tempfile.TemporaryDirectory(prefix="meshlog-")
-    connection = duckdb.connect(config={"temp_directory": scratch.name, "autoinstall_known_extensions": False})
-    connection.execute(f"set timezone = '{_escaped(timezone)}'")
+    connection = duckdb.connect(config=CONFIG | {"temp_directory": scratch.name})
+    connection.execute(f"set timezone = {quoted(timezone)}")
     since = window.since and window.since - MARGIN
     until = window.until and window.until + MARGIN
     files = [name for name in ledger.files("access_logs") if layout.overlaps(name, since, until)]
@@ -190,6 +192,7 @@ def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -
     )
     for name, path in seeds().items():
         connection.read_csv(str(path)).create(name)
+    lock_down(connection, [lake.root, Path(scratch.name)])
     return Session(connection, load_models(), load_comments(), window, scratch)
 
 
@@ -198,7 +201,7 @@ def _create_lines(
 ) -> None:
     """Create a view over Parquet files; over none, an empty table with the same columns."""
     if files:
-        paths = [str(root / file) for file in files]
+        paths = [str(root.resolve() / file) for file in files]
         connection.read_parquet(paths, hive_partitioning=False).create_view(name)
     else:
         _create_table(connection, name, schema.empty_table())
@@ -206,20 +209,3 @@ def _create_lines(
 
 def _create_table(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
     connection.from_arrow(table).create(name)
-
-
-def _refuse_writing(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raise `QueryError` unless `sql` is one statement that only reads."""
-    statements = connection.extract_statements(sql)
-    if len(statements) != 1:
-        raise QueryError(f"one statement at a time: found {len(statements)}")
-    kind, text = statements[0].type, statements[0].query
-    if kind == duckdb.StatementType.EXPLAIN:
-        explained = text.strip()[len("explain") :].strip()
-        _refuse_writing(connection, explained[len("analyze") :] if explained[:7].lower() == "analyze" else explained)
-    elif kind not in _READING:
-        raise QueryError(f"a {kind.name.lower()} statement is refused: queries only read. Write results with -o FILE")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("'", "''")
