@@ -52,7 +52,9 @@ def refuse_writing(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     elif kind == duckdb.StatementType.MULTI:
         # a pivot: DuckDB does not tell the parts of one
         if word := _WRITING_WORD.search(text):
-            raise QueryError(f"a pivot with the word {word[0]!r} in it is refused: DuckDB cannot tell whether it writes")
+            raise QueryError(
+                f"a pivot with the word {word[0]!r} in it is refused: DuckDB cannot tell whether it writes"
+            )
     else:
         raise _refusal(kind.name)
 

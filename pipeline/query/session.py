@@ -167,7 +167,7 @@ class Session:
         described = self.connection.execute(f"describe {model.name}").fetchall()
         for column, *_ in described:
             meaning = quoted(self.meaning(model.name, column))
-            self.connection.execute(f"comment on column {model.name}.\"{column}\" is {meaning}")
+            self.connection.execute(f'comment on column {model.name}."{column}" is {meaning}')
 
 
 def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -> Session:
