@@ -81,5 +81,7 @@ def cli() -> None:
     """Hold the verbs together."""
 
 
-for verb in (ingest, inspect, diagnose, trace, graph, check, report, incident, export, questions, ask, sql, shell, status):
+VERBS = (ingest, inspect, diagnose, trace, graph, check, report, incident, export, questions, ask, sql, shell, status)
+
+for verb in VERBS:
     cli.add_command(verb)
