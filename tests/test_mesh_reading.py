@@ -378,6 +378,17 @@ def test_a_wrong_call_says_so(tmp_path, meshlog, arguments, code, message):
     assert message in ran.err
 
 
+def test_a_proxy_that_nothing_names_is_asked_for(tmp_path, meshlog):
+    """Printed tables do not tell their pod; --proxy does."""
+    printed = FIXTURES / "squeezed.txt"
+    unnamed = meshlog("mesh", printed, "--lake", tmp_path / "lake")
+    named = meshlog("mesh", printed, "--lake", tmp_path / "lake", "--proxy", "web-0.default")
+
+    assert "name it with --proxy" in unnamed.err
+    assert "--proxy" not in named.err
+    assert {row["proxy"] for row in held(tmp_path / "lake", "clusters")} == {None, "web-0.default"}
+
+
 def test_nothing_about_a_mesh_is_an_error(tmp_path, meshlog):
     """Objects that tell nothing about a mesh are not silently taken for a snapshot."""
     ran = meshlog("mesh", "-", "--lake", tmp_path / "lake", stdin="apiVersion: v1\nkind: Secret\nmetadata: {name: a}")
