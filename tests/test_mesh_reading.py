@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -403,3 +404,18 @@ def test_the_listing_is_data(tmp_path, meshlog):
     listed = {row["kind"]: row["treatment"] for row in json.loads(ran.out)}
 
     assert (listed["Secret"], listed["EnvoyFilter"], listed["VirtualService"]) == ("left out", "kept", "read")
+
+
+def test_what_a_killed_read_left_behind_counts_for_nothing(tmp_path):
+    """A file that no record names is not read, and the next read removes it."""
+    lake = tmp_path / "lake"
+    read_snapshot([str(RESOURCES)], lake)
+    stray = lake / "mesh" / "objects" / "stray.parquet"
+    shutil.copy(next(stray.parent.glob("*.parquet")), stray)
+
+    assert len(held(lake, "objects")) == len(KINDS)
+
+    read_snapshot([str(FIXTURES / "all.json")], lake)
+
+    assert not stray.exists()
+    assert len(held(lake, "objects")) == len(KINDS)
