@@ -110,13 +110,14 @@ def waterfall_lines(session: Session, identifier: str, width: int) -> Iterator[L
         raise NoDataError(f"no request with the id {visible(identifier)} began in this window. Try without --since")
     for trace in traces:
         calls = session.rows(question("request_calls"), {"trace_ids": [trace["trace_id"]], "limit": _ALL})
-        yield from _trace(trace, calls, width)
+        links = session.rows(question("inferred_links"), {"trace_id": trace["trace_id"]})
+        yield from _trace(trace, calls, links, width)
 
 
 _ALL = 1 << 31
 
 
-def _trace(trace: Row, calls: list[Row], width: int) -> Iterator[Line]:
+def _trace(trace: Row, calls: list[Row], links: list[Row], width: int) -> Iterator[Line]:
     yield Line(visible(f"request {trace['request_id'] or '(no id)'}"), is_head=True)
     either = f" (either {' or '.join(trace['candidates'])})" if trace["candidates"] else ""
     whom = trace["culprit_service"] or ("not known" if trace["cause"] == "unknown" else "outside the mesh")
@@ -130,8 +131,18 @@ def _trace(trace: Row, calls: list[Row], width: int) -> Iterator[Line]:
     yield from folded("  ", visible(f"entered at {trace['entry_service'] or 'outside'}"), width)
     if not trace["is_complete"]:
         yield from folded("  ", "incomplete: a side was not logged, or a service did not pass x-request-id on", width)
+    for link in links:
+        yield from folded("  ", visible(_link(link)), width)
     yield from _waterfall(calls, width)
     yield Line("")
+
+
+def _link(link: Row) -> str:
+    """Name a trace that nothing but the time ties to this one."""
+    how = "may be a call of" if link["direction"] == "for" else "may have called"
+    trace = ", ".join(filter(None, (f"trace {link['trace_id']}", link["request_id"], link["cause"])))
+    who = f"{how} {link['service'] or 'no service'} ({trace})"
+    return f"{who}: by the time alone, confidence {link['confidence']:.2f}"
 
 
 def _waterfall(calls: list[Row], width: int) -> Iterator[Line]:

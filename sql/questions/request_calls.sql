@@ -50,6 +50,7 @@ timed as (
         hops.server_duration_ms,
         hops.network_ms,
         hops.proxy_ms,
+        hops.body_ms,
         hops.app_ms,
         hops.below_ms,
         case when hops.client_started_at is not null
