@@ -166,7 +166,7 @@ _DEEPEST = 6
 
 
 def _indent(call: Row) -> str:
-    return "  " * min(call["depth"], _DEEPEST)
+    return "  " * min(int(call["depth"]), _DEEPEST)
 
 
 def _name(call: Row) -> str:
