@@ -92,7 +92,7 @@ def export(
     click.echo(f"{output}: {done.rows:,} rows of {done.sources:,} sources")
     click.echo(
         f"searched {proof.texts:,} texts of {proof.files:,} files for {proof.values:,} raw values: none is left. "
-        "Not searched for: numbers of up to five digits (ports, codes) and the words that every mesh has. "
+        "Not searched for: numbers of up to five digits (ports, codes), dates and the words that every mesh has. "
         "Rejected lines were left out",
         err=True,
     )
