@@ -37,11 +37,23 @@ def finding_lines(session: Session, width: int) -> Iterator[Line]:
         if not seen:
             raise NoDataError("the lake holds no access-log line in this window. See what it holds: meshlog status")
         yield Line(f"Nothing went wrong in {seen:,} lines.")
+    cited = _citations(session)
     for number, finding in enumerate(findings, 1):
-        yield from _finding(number, finding, width)
+        yield from _finding(number, finding, cited.get(finding["diagnosis_id"], []), width)
 
 
-def _finding(number: int, row: Row, width: int) -> Iterator[Line]:
+def _citations(session: Session) -> dict[str, list[Row]]:
+    """Return what the mesh's configuration says of each finding; nothing where none was read."""
+    found: dict[str, list[Row]] = {}
+    if session.rows("from mesh_snapshots limit 1"):
+        for row in session.rows(
+            "from citations where place <= 3 and (is_set is not false or place = 1) order by diagnosis_id, place"
+        ):
+            found.setdefault(row["diagnosis_id"], []).append(row)
+    return found
+
+
+def _finding(number: int, row: Row, citations: list[Row], width: int) -> Iterator[Line]:
     where = f"{row['service'] or 'no service'}" + (f" ({row['cluster_subset']})" if row["cluster_subset"] else "")
     yield Line(visible(f"{number}. {row['cause']}: {row['title']}"), is_head=True)
     facts = {
@@ -62,7 +74,18 @@ def _finding(number: int, row: Row, width: int) -> Iterator[Line]:
     for name, text in facts.items():
         if text:
             yield from folded(f"   {name:<8} ", visible(text), width)
+        if name == "change":
+            for place, citation in enumerate(citations):
+                yield from folded(f"   {'' if place else 'config':<8} ", visible(_cited(citation)), width)
     yield Line("")
+
+
+def _cited(row: Row) -> str:
+    seen = f" (seen: {row['observed']})" if row["observed"] else ""
+    later = ", after the window" if row["is_later"] else ""
+    read = f" [as of {row['snapshot_at']:%Y-%m-%d %H:%M}{later}]" if row["place"] == 1 else ""
+    change = f"; {row['change']}" if row["change"] else ""
+    return f"{row['cited']}{seen}{change}{read}"
 
 
 def _pods(word: str, pods: list[str] | None) -> list[str]:
