@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from pipeline.errors import LakeError, MeshlogError, NoDataError, UsageError
@@ -390,8 +391,7 @@ def test_tables_are_written_as_asked(samples_lake, session, tmp_path, tables_for
     for table in TABLES:
         [row] = session.rows(f"select count(*) as rows from {table}")
         file = tmp_path / "tables" / f"{table}.{tables_format}"
-        [stored] = session.rows(f"select count(*) as rows from read_{reader}('{file}')")
-        assert stored == row
+        assert duckdb.sql(f"select count(*) from read_{reader}('{file}')").fetchall() == [(row["rows"],)]
 
 
 def test_no_tables_are_written_where_none_are_wanted(samples_lake, tmp_path):

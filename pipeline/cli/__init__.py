@@ -11,9 +11,14 @@ from typing import Any
 import click
 
 from pipeline import __version__
+from pipeline.cli.ask import ask
+from pipeline.cli.check import check
 from pipeline.cli.diagnose import diagnose
+from pipeline.cli.export import export
+from pipeline.cli.graph import graph
 from pipeline.cli.ingest import ingest
 from pipeline.cli.inspect import inspect
+from pipeline.cli.questions import questions
 from pipeline.cli.report import report
 from pipeline.cli.shell import shell
 from pipeline.cli.sql import sql
@@ -23,6 +28,9 @@ from pipeline.errors import MeshlogError
 from pipeline.text import visible
 
 INTERRUPTED = 130
+
+# no verb uses linear algebra, whose threads, started with NumPy, spin for a tenth of a second before they sleep
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # libraries make many objects when they are loaded, and no garbage: looking for it took a quarter of the start
 gc.set_threshold(100_000)
@@ -62,7 +70,7 @@ class Meshlog(click.Group):
       meshlog sql "from error_rates"             any question, in SQL
 
     \b
-    Exit codes: 0 done, 1 failed, 2 usage, 4 more lines rejected than allowed,
+    Exit codes: 0 done, 1 failed, 2 usage, 3 a check failed, 4 more lines rejected than allowed,
     5 no data in the window, 130 interrupted.
     """,
 )
@@ -71,5 +79,5 @@ def cli() -> None:
     """Hold the verbs together."""
 
 
-for verb in (ingest, inspect, diagnose, trace, report, sql, shell, status):
+for verb in (ingest, inspect, diagnose, trace, graph, check, report, export, questions, ask, sql, shell, status):
     cli.add_command(verb)

@@ -23,7 +23,7 @@ Spec = dict[str, Any]
 WIDE, NARROW = 1080, 328
 """Pixels: the page's text column, and a phone of 360 without its margins."""
 
-PARTS = ("app", "below", "proxy", "network")
+PARTS = ("app", "below", "body", "proxy", "network")
 """The parts of a call's time, in the order in which their bars stand; each has a colour --app, --below, ..."""
 
 ROWS = alt.NamedData("rows")

@@ -216,6 +216,7 @@ _LATENCY = (
     Column("Caller waited (50/95/99)", _times("client")),
     Column("Application", _times("app")),
     Column("Further down", _times("below")),
+    Column("Bodies", _times("body")),
     Column("Proxy", _times("proxy")),
     Column("Network", _times("network")),
 )
