@@ -241,6 +241,8 @@ _RETRIES = (
     _text("Called", "service", code),
     Column("Calls", _field("calls", count)),
     Column("Tries", _field("attempts", count)),
+    Column("per call", _field("attempts_per_call", factor)),
+    Column("along the chain", _field("chain_attempts_per_call", factor)),
     Column("Saved", _field("saved", count)),
     Column("In vain", _field("wasted", count)),
 )
