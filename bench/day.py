@@ -92,7 +92,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, requests: int, first: int, last
             "agents": shop.AGENTS,
         },
     )
-    rows = connection.execute(
+    rows = connection.sql(
         """
         select made.* replace (
             coalesce(last_line, 0) + row_number() over (

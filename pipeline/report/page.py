@@ -31,7 +31,10 @@ def _environment(zone: ZoneInfo, is_long: bool) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     numbers = (text.count, text.rate, text.ms, text.spread, text.change, text.factor, text.objective)
-    environment.filters |= {each.__name__: each for each in (text.breakable, text.cut, text.lines, *numbers)}
+    texts = (text.breakable, text.cut, text.lines)
+    of_incidents = (text.span, text.size, text.chance)
+    environment.filters |= {each.__name__: each for each in (*texts, *numbers, *of_incidents)}
     environment.filters["clock"] = lambda moment: text.clock(moment, zone, is_long)
+    environment.filters["moment"] = lambda moment: text.clock(moment, zone, True)
     environment.tests["name"] = text.is_name
     return environment

@@ -129,6 +129,32 @@ def clock(value: datetime | None, zone: ZoneInfo, is_dated: bool = False) -> str
     return f"{local:%Y-%m-%d %H:%M:%S}" if is_dated else f"{local:%H:%M:%S}"
 
 
+def span(seconds: float | None) -> str:
+    """Format a length of time: 8 s, 12 min, 3.5 h."""
+    if seconds is None:
+        return NOTHING
+    if abs(seconds) < 120:
+        return f"{seconds:.0f}{_GLUE}s"
+    return f"{seconds / 60:.0f}{_GLUE}min" if abs(seconds) < 7200 else f"{seconds / 3600:.1f}{_GLUE}h"
+
+
+def size(value: float | None) -> str:
+    """Format bytes: 594 B, 12 kB, 3.4 MB."""
+    if value is None:
+        return NOTHING
+    for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= least:
+            return f"{value / least:.1f}{_GLUE}{unit}"
+    return f"{value:.0f}{_GLUE}B"
+
+
+def chance(value: float | None) -> str:
+    """Format a p or q value; what is very small is told as less than a bound."""
+    if value is None:
+        return NOTHING
+    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
 def factor(value: float | None) -> str:
     """Format how many times as much, with a sign for times: 0.3x, 14x, 1,203x."""
     if value is None:
