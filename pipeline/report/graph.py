@@ -21,7 +21,7 @@ OUTSIDE = "outside the mesh"
 
 _SWEEPS = 6
 _ROW, _MARGIN, _DOT = 50, 28, 7
-_NAMES = 200
+_NAMES = 216
 """Pixels for the names left of the first layer."""
 
 Place = tuple[float, float]
@@ -132,7 +132,7 @@ def _texts(service: str, edge: Row | None, step: float) -> Row:
     if edge and edge["service_errors"]:
         figures += f", {rate(edge['service_error_rate'])} failed"
     return {
-        "label": short(service, int((min(step, _NAMES) - 3 * _DOT) / 6.6)),
+        "label": short(service, int((min(step, _NAMES) - 3 * _DOT) / 7.7)),
         "figures": figures,
         "failed": bool(edge and edge["service_errors"]),
     }
