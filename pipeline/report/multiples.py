@@ -43,7 +43,7 @@ def _small(place: int, name: str, figures: list[str], plot: float) -> alt.LayerC
     called = own.mark_rule(color="var(--calm)", strokeWidth=2).encode(x=x, x2="next_position:Q", y=alt.datum(0))
     bars = own.transform_filter("datum.error_rate > 0").mark_rect(color="var(--fail-fill)")
     heading = alt.TitleParams(
-        short(name, int(plot // 7.2)),
+        short(name, int(plot // 8.2)),
         subtitle=figures,
         anchor="start",
         frame="group",
