@@ -272,6 +272,9 @@ ruled as (
                 end
             when list_contains(flags, 'DF') or contains(details, 'dns_resolution_failure') then 'name_not_resolved'
 
+            ---------- an upgraded connection that one side closed: its usual end
+            when code = 101 then null
+
             ---------- what the server's proxy says of its application
             when list_contains(at_server, 'UF') then 'server_could_not_connect'
             when list_contains(at_server, 'UC') then
@@ -319,6 +322,8 @@ ruled as (
                     when contains(transport, 'WRONG_VERSION_NUMBER') then 'peer_speaks_plain_text'
                     when contains(transport, 'not_supplied_by_SDS') then 'certificate_secret_missing'
                     when contains(transport, 'CERT') or contains(transport, 'UNKNOWN_CA') then 'certificate_refused'
+                    when contains(transport, 'TLS_error') and (contains(transport, 'roken_pipe') or contains(transport, 'reset_by_peer'))
+                        then 'handshake_cut_off'
                     when contains(transport, 'TLS_error') then 'handshake_failed'
                     when contains(transport, 'connection_timeout') or contains(transport, 'timed_out')
                         or suffix(trim(transport, '}'), '110') then 'connect_timed_out'

@@ -31,7 +31,7 @@ from tests.mesh.record import _only_one_mesh
 from tests.mesh.scenarios.healthy import background
 from tests.mesh.scene import Scenario, Scene, Town
 from tests.mesh.town import town
-from tests.mesh.truth import Notebook
+from tests.mesh.truth import MIRROR_MARK, Notebook
 from tests.mesh.world import Pod
 
 _SPAN = re.compile(rf',"{TRUTH_KEY}":(null|"([^"]*)")')
@@ -156,6 +156,8 @@ def _write_logs(recording: Recording, logs: Path) -> None:
                 continue  # cut off when the proxy was killed
             line = json.loads(text)
             span = line[TRUTH_KEY]
+            if span and MIRROR_MARK in (line["authority"] or ""):
+                span += MIRROR_MARK
             kept.append(_shifted(_SPAN.sub("", text), recording.setting.clocks_ms.get(workload, 0)))
             if span:
                 recording.spans[name, len(kept)] = span

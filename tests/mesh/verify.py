@@ -75,6 +75,8 @@ class Outcome:
     """Each served attempt's application time against the application's own clock."""
     skews_off_ms: list[float] = field(default_factory=list)
     """By how much what the models say of two pods' clocks differs from how they were shifted."""
+    truths: set[Verdict] = field(default_factory=set)
+    """All that is true of some request."""
     findings: int = 0
     untrue: list[str] = field(default_factory=list)
     """Findings that are true of no request."""
@@ -190,6 +192,7 @@ def _judge(
         for name, score in judge.scores.items():
             outcome.scores[setting.name, name] = score
         outcome.offenders.update(offenders(session))
+        outcome.truths |= truths(judge)
         _judge_findings(outcome, truths(judge), session)
         outcome.skews_off_ms += _skews_off(recording, session)
         outcome.late_ms += [late for ones in recording.notebook.late_ms.values() for late in ones]
