@@ -138,8 +138,9 @@ failed_meanwhile as (
     where suspects.is_error and lost_failures.began_at >= suspects.server_started_at
 ),
 
--- hosts at which the client's timeout strikes far more often than at their siblings: a difference of a tenth at least, and
--- three standard errors of it (two proportions, with Yates' correction), each side with ten calls or more
+-- hosts at which the client's timeout strikes far more often than at their siblings: four times as often at least, and three
+-- standard errors more (two proportions, with Yates' correction), each side with ten calls or more. How many calls there are
+-- in all does not count: most of a day may be well, and a timeout that strikes one host's calls alone is that host's
 timeouts_of_hosts as (
     select
         service,
@@ -174,7 +175,7 @@ slow_hosts as (
     where
         calls >= 10
         and sibling_calls >= 10
-        and timeouts / calls - sibling_timeouts / sibling_calls >= 0.1
+        and timeouts / calls >= 4 * sibling_timeouts / sibling_calls
         and timeouts / calls - sibling_timeouts / sibling_calls - 0.5 * (1 / calls + 1 / sibling_calls)
             >= 3 * sqrt(overall_rate * (1 - overall_rate) * (1 / calls + 1 / sibling_calls))
 ),
