@@ -70,7 +70,7 @@ def test_grain_and_meanings_are_comments_in_duckdb(session):
         "select comment from duckdb_columns() where table_name = 'error_rates' and column_name = 'errors'"
     )
 
-    assert table == [{"comment": "one row per minute, direction and cluster"}]
+    assert table == [{"comment": "one row per minute, direction, cluster and service"}]
     assert column == [{"comment": "lines with is_error"}]
 
 

@@ -1,11 +1,11 @@
 """A session: one DuckDB over the lake's committed files and a time window, in which every model answers by its name.
 
-The only module that knows DuckDB. Staging models are views; a model above them becomes a table the first time that a
-query names it, so a second question in the same session costs only itself. A query can only read: statements that
-write, attach or install are refused.
+Staging models are views; a model above them becomes a table the first time that a query names it, so a second question
+in the same session costs only itself. A query can only read: `guard` refuses statements that write, attach or install.
 """
 
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,19 +18,19 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from pipeline.errors import QueryError
+from pipeline.errors import MeshlogError, QueryError
 from pipeline.lake import layout
 from pipeline.lake.ledger import read_ledger
 from pipeline.lake.schema import ACCESS_LOGS, QUARANTINE
+from pipeline.query import own
+from pipeline.query.guard import CONFIG, lock_down, refuse_writing
 from pipeline.query.models import INTERNAL, Model, in_order, load_comments, load_models, named_in, seeds
+from pipeline.query.statements import quoted, without_semicolon
 
 Result = TypeVar("Result")
 
 MARGIN = timedelta(minutes=5)
 """How far around the window lines are read, so that calls at its edges find their other side."""
-
-_READING = (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI)
-
 
 _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)")
 
@@ -56,6 +56,8 @@ class Texts:
 class Session:
     """Answers SQL over one lake and window. Make one with `open_session`."""
 
+    root: Path
+    timezone: str
     connection: duckdb.DuckDBPyConnection
     models: dict[str, Model]
     comments: dict[tuple[str, str], str]
@@ -78,6 +80,15 @@ class Session:
         rows: list[dict[str, Any]] = self.arrow(sql, parameters).to_pylist()
         return rows
 
+    def batches(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, rows: int = 10_000
+    ) -> Iterator[pa.RecordBatch]:
+        """Run one query and yield its result piece by piece; ask nothing else before the last. Raises `QueryError`."""
+        with self._reading(sql):
+            reader = self._interruptibly(lambda: self._run(sql, parameters).to_arrow_reader(rows))
+            while batch := self._interruptibly(lambda: next(reader, None)):
+                yield batch
+
     def texts(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Texts:
         """Run one query and return every value as DuckDB prints it. Raises `QueryError`."""
         with self._reading(sql):
@@ -91,10 +102,18 @@ class Session:
 
     def copy(self, sql: str, path: Path, options: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Write one query's result to `path`; `options` are those of DuckDB's COPY. Raises `QueryError`."""
-        target = str(path).replace("'", "''")
-        copying = f"copy (\n{sql.rstrip().rstrip(';')}\n) to '{target}' ({options})"
+        # DuckDB itself can write nowhere else
+        with tempfile.TemporaryDirectory(dir=self.scratch.name) as folder:
+            written = Path(folder) / "result"
+            copying = f"copy (\n{without_semicolon(sql)}\n) to {quoted(str(written))} ({options})"
+            with self._reading(sql):
+                self._interruptibly(lambda: self.connection.execute(copying, parameters))
+            shutil.move(written, path)
+
+    def keep(self, name: str, sql: str) -> None:
+        """Make a table of one query's rows, under a name that later queries use. Raises `QueryError`."""
         with self._reading(sql):
-            self._interruptibly(lambda: self.connection.execute(copying, parameters))
+            self._interruptibly(lambda: self.connection.execute(f"create or replace table {name} as (\n{sql}\n)"))
 
     def columns(self, table: str) -> list[tuple[str, str, str]]:
         """Return name, type and meaning of each column of a table."""
@@ -104,6 +123,11 @@ class Session:
     def meaning(self, table: str, column: str) -> str:
         """Return what a column means in a table."""
         return self.comments.get((table, column)) or self.comments.get(("", column), "")
+
+    def parameters(self, sql: str) -> set[str]:
+        """Return the names of the parameters that a query takes. Raises `QueryError`."""
+        with self._reading(sql):
+            return set(self.connection.extract_statements(sql)[0].named_parameters)
 
     def close(self) -> None:
         """Give back the memory and the temporary files."""
@@ -117,7 +141,7 @@ class Session:
         self.close()
 
     def _run(self, sql: str, parameters: Mapping[str, Any] | None) -> duckdb.DuckDBPyRelation:
-        relation = self.connection.sql(sql, params=dict(parameters) if parameters else None)
+        relation = self.connection.sql(without_semicolon(sql), params=dict(parameters) if parameters else None)
         if relation is None:
             raise QueryError("the query returns no rows by its nature. Write a select, from, describe or summarize")
         return relation
@@ -126,7 +150,7 @@ class Session:
     def _reading(self, sql: str) -> Iterator[None]:
         """Let one reading statement run on built models, and turn DuckDB's errors into ours."""
         try:
-            _refuse_writing(self.connection, sql)
+            refuse_writing(self.connection, sql)
             self._interruptibly(lambda: self._build(sql))
             yield
         except duckdb.Error as error:
@@ -147,32 +171,65 @@ class Session:
         for model in in_order(self.models, named_in(sql, self.models)):
             if model.name not in self.built:
                 kind = "view" if model.layer == "staging" else "table"
-                self.connection.execute(f"create {kind} {model.name} as {model.sql}")
-                self._comment(model, kind)
+                create = f"create {kind} {model.name} as {without_semicolon(model.sql)}"
+                if model.layer == own.LAYER:
+                    self._build_own(model, create)
+                else:
+                    self.connection.execute(create)
+                if self.comments:
+                    self._comment(model, kind)
                 self.built.add(model.name)
 
+    def _build_own(self, model: Model, create: str) -> None:
+        """Make the table of a user's model. Raises `QueryError`, with its file, where it fails or its key is none."""
+        key = ", ".join(model.key)
+        try:
+            self.connection.execute(create)
+            twice = self.connection.execute(
+                f"select count(*) from (select {key} from {model.name} group by {key} having count(*) > 1)"  # noqa: S608
+            ).fetchall()[0][0]
+        except duckdb.Error as error:
+            raise QueryError(own.located(model.path, str(error))) from error
+        if twice:
+            self.connection.execute(f"drop table {model.name}")
+            raise QueryError(f"{model.path}:2: the key ({key}) is none: {twice:,} of its values stand in several rows")
+
     def _comment(self, model: Model, kind: str) -> None:
-        self.connection.execute(f"comment on {kind} {model.name} is '{_escaped(model.grain)}'")
+        self.connection.execute(f"comment on {kind} {model.name} is {quoted(model.grain)}")
         described = self.connection.execute(f"describe {model.name}").fetchall()
         for column, *_ in described:
-            meaning = _escaped(self.meaning(model.name, column))
-            self.connection.execute(f"comment on column {model.name}.\"{column}\" is '{meaning}'")
+            meaning = quoted(self.meaning(model.name, column))
+            self.connection.execute(f'comment on column {model.name}."{column}" is {meaning}')
 
 
-def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -> Session:
+def open_session(
+    root: Path,
+    window: Window = Window(),
+    timezone: str = "UTC",
+    own_folder: Path | None = None,
+    lines: Window | None = None,
+) -> Session:
     """Open the lake at `root` for reading, with every answer limited to `window` and printed in `timezone`.
 
-    Raises `LakeError` where there is no lake, or a newer meshlog wrote it.
+    The models of `own_folder` join those of the product. `lines` is the span of the lines that the models see, where
+    that is not the window and the margin around it. Tables then carry no comments, which take a fifth of the time of a
+    few lines.
+
+    Raises `LakeError` where there is no lake, or a newer meshlog wrote it, and `UsageError` or `QueryError` for a file
+    of `own_folder` that is no model.
     """
     lake = layout.open_lake(root)
     ledger = read_ledger(lake)
     scratch = tempfile.TemporaryDirectory(prefix="meshlog-")
-    connection = duckdb.connect(config={"temp_directory": scratch.name, "autoinstall_known_extensions": False})
-    connection.execute(f"set timezone = '{_escaped(timezone)}'")
-    since = window.since and window.since - MARGIN
-    until = window.until and window.until + MARGIN
-    files = [name for name in ledger.files("access_logs") if layout.overlaps(name, since, until)]
+    connection = duckdb.connect(config=CONFIG | {"temp_directory": scratch.name})
+    connection.execute(f"set timezone = {quoted(timezone)}")
+    # DuckDB would draw it on stdout, in the midst of the answer, whenever a query takes some seconds
+    connection.execute("set enable_progress_bar = false")
+    span = lines or Window(window.since and window.since - MARGIN, window.until and window.until + MARGIN)
+    files = [name for name in ledger.files("access_logs") if layout.overlaps(name, span.since, span.until)]
     _create_lines(connection, "lake_access_logs", lake.root, files, ACCESS_LOGS)
+    if lines:
+        _keep_lines(connection, lines)
     _create_lines(connection, "lake_quarantine", lake.root, ledger.files("quarantine"), QUARANTINE)
     _create_table(connection, "lake_loads", ledger.loads())
     connection.execute(
@@ -181,7 +238,29 @@ def open_session(root: Path, window: Window = Window(), timezone: str = "UTC") -
     )
     for name, path in seeds().items():
         connection.read_csv(str(path)).create(name)
-    return Session(connection, load_models(), load_comments(), window, scratch)
+    lock_down(connection, [lake.root, Path(scratch.name)])
+    session = Session(root, timezone, connection, load_models(), {} if lines else load_comments(), window, scratch)
+    if own_folder:
+        try:
+            _add_own(session, own_folder)
+        except MeshlogError:
+            session.close()
+            raise
+    return session
+
+
+def _add_own(session: Session, folder: Path) -> None:
+    """Let the models of a user's folder join; they are looked at now, and built when a query names them."""
+    taken = {*session.models, *(row[0] for row in session.connection.execute("show tables").fetchall())}
+    models = own.own_models(folder, taken)
+    for model in models.values():
+        try:
+            refuse_writing(session.connection, model.sql)
+        except (duckdb.Error, QueryError) as error:
+            raise QueryError(own.located(model.path, str(error))) from error
+    session.models |= models
+    session.comments |= own.own_comments(folder)
+    in_order(session.models, models)
 
 
 def _create_lines(
@@ -189,28 +268,20 @@ def _create_lines(
 ) -> None:
     """Create a view over Parquet files; over none, an empty table with the same columns."""
     if files:
-        paths = [str(root / file) for file in files]
+        paths = [str(root.resolve() / file) for file in files]
         connection.read_parquet(paths, hive_partitioning=False).create_view(name)
     else:
         _create_table(connection, name, schema.empty_table())
 
 
+def _keep_lines(connection: duckdb.DuckDBPyConnection, span: Window) -> None:
+    """Put the few lines of a span in place of the view over all, as every model reads them anew."""
+    connection.execute(
+        "create table lines_of_span as from lake_access_logs where started_at between $since and $until",
+        {"since": span.since, "until": span.until},
+    )
+    connection.execute("create or replace view lake_access_logs as from lines_of_span")
+
+
 def _create_table(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
     connection.from_arrow(table).create(name)
-
-
-def _refuse_writing(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raise `QueryError` unless `sql` is one statement that only reads."""
-    statements = connection.extract_statements(sql)
-    if len(statements) != 1:
-        raise QueryError(f"one statement at a time: found {len(statements)}")
-    kind, text = statements[0].type, statements[0].query
-    if kind == duckdb.StatementType.EXPLAIN:
-        explained = text.strip()[len("explain") :].strip()
-        _refuse_writing(connection, explained[len("analyze") :] if explained[:7].lower() == "analyze" else explained)
-    elif kind not in _READING:
-        raise QueryError(f"a {kind.name.lower()} statement is refused: queries only read. Write results with -o FILE")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("'", "''")
