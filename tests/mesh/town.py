@@ -51,7 +51,7 @@ _PODS = (
 
 _GATEWAY_ROUTES = (
     Route("frontend", name="retrying", prefix="/retrying", retries=ON_5XX),
-    Route("frontend", name="hurried", prefix="/hurried", timeout_ms=200),
+    Route("frontend", name="hurried", prefix="/hurried", timeout_ms=400),
     Route("frontend", name="home", prefix="/work"),
 )
 
@@ -62,7 +62,7 @@ def _variants(service: str, *routes: Route) -> dict[str, tuple[Route, ...]]:
 
 
 _RETRY = Route("", name="retry", retries=ON_5XX)
-_SHORT = Route("", name="short", timeout_ms=200)
+_SHORT = Route("", name="short", timeout_ms=400)
 _SHORT_RETRY = Route("", name="short-retry", timeout_ms=5000, retries=_PER_TRY)
 
 _ROUTES = {
