@@ -1,8 +1,8 @@
 """The models on days of growing size, as whole processes: `python -m bench.models --lines 1000000,5000000,20000000`.
 
-Each size is a lake of its own (`day`), warm in the page cache. The programs are the command as its user runs it, so every
-figure holds the start of Python, which `select 1` shows by itself. Goals are for the largest lake and stand beside what
-was measured, met or not; growth is against the smallest one.
+Each size is a lake of its own (`day`), warm in the page cache. The programs are the command as its user runs it, so
+every figure holds the start of Python, which `select 1` shows by itself. Goals are for the largest lake and stand beside
+what was measured, met or not; growth is against the smallest one.
 """
 
 import argparse

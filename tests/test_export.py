@@ -150,7 +150,9 @@ def test_otlp_json_is_what_its_messages_read(meshlog, samples_lake, tmp_path):
 def test_one_resource_a_service(meshlog, samples_lake):
     """Within a line each service stands once."""
     for line in meshlog("export", "--otlp", "--lake", samples_lake).out.splitlines():
-        names = [each["resource"]["attributes"][0]["value"]["stringValue"] for each in json.loads(line)["resourceSpans"]]
+        names = [
+            each["resource"]["attributes"][0]["value"]["stringValue"] for each in json.loads(line)["resourceSpans"]
+        ]
         assert len(names) == len(set(names))
 
 
@@ -207,7 +209,9 @@ def test_jaeger_reads_every_field(meshlog, samples_lake):
 
 def test_ids_choose_traces(meshlog, samples_lake):
     """Starts of request ids name traces; ids are the same as in an export of everything."""
-    some = {span["spanId"] for _, span in otlp_spans(meshlog("export", "--otlp", "3cd93ecc", "--lake", samples_lake).out)}
+    some = {
+        span["spanId"] for _, span in otlp_spans(meshlog("export", "--otlp", "3cd93ecc", "--lake", samples_lake).out)
+    }
     whole = {span["spanId"] for _, span in otlp_spans(meshlog("export", "--otlp", "--lake", samples_lake).out)}
 
     assert some

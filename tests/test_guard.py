@@ -155,7 +155,9 @@ def test_a_query_may_read(session, query):
     assert session.texts(query).columns
 
 
-@pytest.mark.parametrize("query", ["select 1 as a; -- done", "select 1 as a -- ;", "select 1 as a ; ;", "select 1 as a"])
+@pytest.mark.parametrize(
+    "query", ["select 1 as a; -- done", "select 1 as a -- ;", "select 1 as a ; ;", "select 1 as a"]
+)
 def test_a_semicolon_is_no_part_of_what_is_copied(session, tmp_path, query):
     """A query as people end it in a file can be written in every format."""
     session.copy(query, tmp_path / "out.csv", "format csv, header")

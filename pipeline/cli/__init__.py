@@ -11,11 +11,16 @@ from typing import Any
 import click
 
 from pipeline import __version__
+from pipeline.cli.ask import ask
+from pipeline.cli.check import check
 from pipeline.cli.diagnose import diagnose
 from pipeline.cli.export import export
 from pipeline.cli.graph import graph
+from pipeline.cli.incident import incident
 from pipeline.cli.ingest import ingest
 from pipeline.cli.inspect import inspect
+from pipeline.cli.mesh import mesh
+from pipeline.cli.questions import questions
 from pipeline.cli.report import report
 from pipeline.cli.shell import shell
 from pipeline.cli.sql import sql
@@ -64,10 +69,11 @@ class Meshlog(click.Group):
       meshlog diagnose --since 1h                what went wrong, and who has to change what
       meshlog trace 967f8e1a-dbc0-4cce-ad53      one request as a waterfall
       meshlog report --date 2026-11-22 --out .   yesterday as a page
+      meshlog incident --find --since 1d         where was an incident, and the command for its facts
       meshlog sql "from error_rates"             any question, in SQL
 
     \b
-    Exit codes: 0 done, 1 failed, 2 usage, 4 more lines rejected than allowed,
+    Exit codes: 0 done, 1 failed, 2 usage, 3 a check failed, 4 more lines rejected than allowed,
     5 no data in the window, 130 interrupted.
     """,
 )
@@ -76,5 +82,11 @@ def cli() -> None:
     """Hold the verbs together."""
 
 
-for verb in (ingest, inspect, diagnose, trace, graph, report, export, sql, shell, status):
+VERBS = (
+    *(ingest, inspect, mesh, status),
+    *(diagnose, trace, graph, report, incident, check, export),
+    *(sql, shell, questions, ask),
+)
+
+for verb in VERBS:
     cli.add_command(verb)

@@ -1,7 +1,7 @@
 """The flags that several verbs share, each defined once, and where their answers go."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +28,13 @@ lake_option = click.option(
 
 timezone_option = click.option("--tz", "timezone", default="UTC", show_default=True, help="Time zone of all times.")
 
+models_option = click.option(
+    "--models",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="MESHLOG_MODELS",
+    help="A folder of your own models (*.sql) and questions (questions/*.sql). [env: MESHLOG_MODELS]",
+)
+
 _since = click.option("--since", metavar="TIME", help="From this time on: 1h (ago), 2026-11-23, 2026-11-23T03:00Z.")
 _until = click.option("--until", metavar="TIME", help="Up to, and without, this time.")
 _format = click.option("--format", "format", type=click.Choice(FORMATS), help="How to write the answer.")
@@ -46,7 +53,9 @@ def output_options(verb: Verb) -> Verb:
     return _format(_output(verb))
 
 
-def open_window(lake: Path, since: str | None, until: str | None, timezone: str) -> "Session":
+def open_window(
+    lake: Path, since: str | None, until: str | None, timezone: str, models: Path | None = None
+) -> "Session":
     """Open a session on the window that was typed, and say on stderr what that is."""
     from pipeline.query.session import open_session
     from pipeline.query.window import window, zone
@@ -55,23 +64,43 @@ def open_window(lake: Path, since: str | None, until: str | None, timezone: str)
     chosen = window(since, until, timezone)
     if chosen.since or chosen.until:
         click.echo(f"window: {_spoken(chosen, timezone)}", err=True)
-    return open_session(lake, chosen, timezone)
+    return open_session(lake, chosen, timezone, models)
 
 
-def answer(session: "Session", query: str, format: str | None, output: Path | None) -> None:
+def answer(
+    session: "Session",
+    query: str,
+    format: str | None,
+    output: Path | None,
+    parameters: Mapping[str, Any] | None = None,
+) -> None:
     """Write a query's answer to the file or to stdout."""
     from pipeline.query.render import format_of, write_answer, write_file
 
     kind = format_of(format, output)
     if output:
-        write_file(session, query, output, kind)
+        write_file(session, query, output, kind, parameters)
         return
-    terminal = sys.stdout.isatty()
-    if terminal and kind == "parquet":
+    if sys.stdout.isatty():
+        click.echo(as_seen(session, query, kind, parameters), nl=False, color=has_colour())
+    else:
+        write_answer(session, query, sys.stdout.buffer, kind, parameters=parameters)
+        sys.stdout.flush()
+
+
+def as_seen(session: "Session", query: str, kind: str, parameters: Mapping[str, Any] | None = None) -> str:
+    """Return an answer as a person sees it in the terminal: no wider than that, and nothing in it steers it."""
+    import io
+
+    from pipeline.query.render import write_answer
+    from pipeline.text import visible
+
+    if kind == "parquet":
         raise UsageError("Parquet is not for a terminal. Write it to a file with -o FILE")
-    width = terminal_width() if terminal else None
-    write_answer(session, query, sys.stdout.buffer, kind, width=width, colour=has_colour())
-    sys.stdout.flush()
+    written = io.BytesIO()
+    write_answer(session, query, written, kind, width=terminal_width(), colour=has_colour(), parameters=parameters)
+    text = written.getvalue().decode()
+    return text if kind in ("table", "md") else "\n".join(visible(line) for line in text.split("\n"))
 
 
 def terminal_width() -> int:

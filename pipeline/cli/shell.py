@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.options import open_window, window_options
+from pipeline.cli.options import models_option, open_window, window_options
 
 
 @click.command(short_help="Ask questions in SQL, one after the other.")
 @window_options
-def shell(lake: Path, since: str | None, until: str | None, timezone: str) -> None:
+@models_option
+def shell(lake: Path, since: str | None, until: str | None, timezone: str, models: Path | None) -> None:
     """Open an SQL prompt over the lake's tables, with completion, history and timing.
 
     \b
@@ -17,10 +18,13 @@ def shell(lake: Path, since: str | None, until: str | None, timezone: str) -> No
       meshlog shell --since 1d
       echo "from traces where is_error;" | meshlog shell
 
-    A statement ends with a semicolon. `.tables` lists the tables, `.describe TABLE` its columns, `.quit` leaves.
-    Without a terminal the statements are read from stdin, without a prompt.
+    A statement ends with a semicolon, on as many lines as it needs. `.tables` lists the tables, `.describe TABLE` its
+    columns, `.ask NAME` answers a named question, `.format csv` changes how answers are written, `.help` tells more.
+    Tab completes. Long answers go through $PAGER. The history is kept in $XDG_STATE_HOME/meshlog.
+
+    Without a terminal the statements are read from stdin, without a prompt; the first that fails ends the run.
     """
     from pipeline.cli.prompt import run_prompt
 
-    with open_window(lake, since, until, timezone) as session:
-        run_prompt(session)
+    with open_window(lake, since, until, timezone, models) as session:
+        run_prompt(session, models)

@@ -1,8 +1,8 @@
 """What a query may do: read the session's tables, and nothing else.
 
 Two layers, for neither is enough alone. DuckDB's own settings close the file system but for the session's folders, the
-network, extensions, Python's variables and the settings themselves; but what is open for reading is open for writing. So
-a statement has to be one that only reads, down to its last part: DuckDB calls `with x as (copy ...) select` a select.
+network, extensions, Python's variables and the settings themselves; but what is open for reading is open for writing.
+So a statement has to be one that only reads, to its last part: DuckDB calls `with x as (copy ...) select` a select.
 """
 
 import re
@@ -52,9 +52,7 @@ def refuse_writing(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     elif kind == duckdb.StatementType.MULTI:
         # a pivot: DuckDB does not tell the parts of one
         if word := _WRITING_WORD.search(text):
-            raise QueryError(
-                f"a pivot with the word {word[0]!r} in it is refused: DuckDB cannot tell whether it writes"
-            )
+            raise QueryError(f"a pivot with the word {word[0]!r} in it is refused: nothing tells whether it writes")
     else:
         raise _refusal(kind.name)
 

@@ -50,7 +50,7 @@ def around(session: Session, identifier: str, *, is_whole: bool = False) -> Iter
     if lines is None:
         yield session
         return
-    with open_session(session.root, session.window, session.timezone, lines) as narrow:
+    with open_session(session.root, session.window, session.timezone, lines=lines) as narrow:
         yield narrow
 
 

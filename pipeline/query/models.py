@@ -10,10 +10,15 @@ import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from pipeline.assets import assets
+from pipeline.errors import UsageError
+
+_TABLE = r"[\w\".]+(?:\s+(?:as\s+)?(?!join\b)\w+)?"
+_TABLES = re.compile(rf"(?i)\b(?:from|join)\s+({_TABLE}(?:\s*,\s*{_TABLE})*)")
+"""The tables that a model names, with aliases, in quotes and in lists, too."""
 
 LAYERS = ("staging", "intermediate", "marts")
 INTERNAL = ("access_logs_around",)
@@ -32,6 +37,7 @@ class Model:
     grain: str
     key: tuple[str, ...]
     sql: str
+    path: Path
 
     @property
     def kind(self) -> str:
@@ -52,6 +58,14 @@ def load_comments(folder: Path | None = None) -> dict[tuple[str, str], str]:
         return {(row["table"], row["column"]): row["meaning"] for row in csv.DictReader(file)}
 
 
+def text_of(path: Path) -> str:
+    """Return the text of an SQL file. Raises `UsageError`."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from error
+
+
 def question(name: str, folder: Path | None = None) -> str:
     """Return the SQL of a question."""
     return ((folder or assets("sql")) / "questions" / f"{name}.sql").read_text()
@@ -69,7 +83,10 @@ def named_in(sql: str, names: Iterable[str]) -> set[str]:
 
 
 def in_order(models: dict[str, Model], wanted: Iterable[str]) -> list[Model]:
-    """Return the wanted models and all that they build on, each after what it reads."""
+    """Return the wanted models and all that they build on, each after what it reads.
+
+    Raises `UsageError` where models read one another in a circle.
+    """
     needs: dict[str, set[str]] = {}
     pending = list(wanted)
     while pending:
@@ -77,11 +94,16 @@ def in_order(models: dict[str, Model], wanted: Iterable[str]) -> list[Model]:
         if name not in needs:
             needs[name] = _reads(models[name], models)
             pending.extend(needs[name])
-    return [models[name] for name in TopologicalSorter(needs).static_order()]
+    try:
+        return [models[name] for name in TopologicalSorter(needs).static_order()]
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise UsageError(f"{models[error.args[1][0]].path}:1: models read one another in a circle: {circle}") from error
 
 
 def _reads(model: Model, models: dict[str, Model]) -> set[str]:
-    after_from = re.findall(r"\b(?:from|join)\s+(\w+)", re.sub(r"--[^\n]*", "", model.sql))
+    lists = _TABLES.findall(re.sub(r"--[^\n]*", "", model.sql))
+    after_from = {word for names in lists for word in re.findall(r"\w+", names.lower())}
     return {name for name in after_from if name in models and name != model.name}
 
 
@@ -94,4 +116,5 @@ def _read(path: Path, layer: str) -> Model:
         grain=grain.removeprefix("-- "),
         key=tuple(part.strip() for part in key.removeprefix("-- key:").split(",")),
         sql=sql,
+        path=path,
     )

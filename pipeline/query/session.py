@@ -19,10 +19,11 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from pipeline.errors import QueryError
+from pipeline.errors import MeshlogError, QueryError
 from pipeline.lake import layout
 from pipeline.lake.ledger import read_ledger
-from pipeline.lake.schema import ACCESS_LOGS, QUARANTINE
+from pipeline.lake.schema import ACCESS_LOGS, MESH, QUARANTINE
+from pipeline.query import own
 from pipeline.query.guard import CONFIG, lock_down, refuse_writing
 from pipeline.query.models import INTERNAL, Model, in_order, load_comments, load_models, named_in, seeds
 from pipeline.query.statements import quoted, without_semicolon
@@ -120,6 +121,11 @@ class Session:
                 self._interruptibly(lambda: self.connection.execute(copying, parameters))
             shutil.move(written, path)
 
+    def keep(self, name: str, sql: str) -> None:
+        """Make a table of one query's rows, under a name that later queries use. Raises `QueryError`."""
+        with self._reading(sql):
+            self._interruptibly(lambda: self.connection.execute(f"create or replace table {name} as (\n{sql}\n)"))
+
     def columns(self, table: str) -> list[tuple[str, str, str]]:
         """Return name, type and meaning of each column of a table."""
         described = self.rows(f"describe {table}")
@@ -128,6 +134,11 @@ class Session:
     def meaning(self, table: str, column: str) -> str:
         """Return what a column means in a table."""
         return self.comments.get((table, column)) or self.comments.get(("", column), "")
+
+    def parameters(self, sql: str) -> set[str]:
+        """Return the names of the parameters that a query takes. Raises `QueryError`."""
+        with self._reading(sql):
+            return set(self.connection.extract_statements(sql)[0].named_parameters)
 
     def close(self) -> None:
         """Give back the memory and the temporary files."""
@@ -170,10 +181,28 @@ class Session:
         """Make tables of the models that a query names, and of what they build on."""
         for model in in_order(self.models, named_in(sql, self.models)):
             if model.name not in self.built:
-                self.connection.execute(f"create {model.kind} {model.name} as {model.sql}")
+                create = f"create {model.kind} {model.name} as {without_semicolon(model.sql)}"
+                if model.layer == own.LAYER:
+                    self._build_own(model, create)
+                else:
+                    self.connection.execute(create)
                 if self.comments:
                     self._comment(model)
                 self.built.add(model.name)
+
+    def _build_own(self, model: Model, create: str) -> None:
+        """Make the table of a user's model. Raises `QueryError`, with its file, where it fails or its key is none."""
+        key = ", ".join(model.key)
+        try:
+            self.connection.execute(create)
+            twice = self.connection.execute(
+                f"select count(*) from (select {key} from {model.name} group by {key} having count(*) > 1)"  # noqa: S608
+            ).fetchall()[0][0]
+        except duckdb.Error as error:
+            raise QueryError(own.located(model.path, str(error))) from error
+        if twice:
+            self.connection.execute(f"drop table {model.name}")
+            raise QueryError(f"{model.path}:2: the key ({key}) is none: {twice:,} of its values stand in several rows")
 
     def _comment(self, model: Model) -> None:
         self.connection.execute(f"comment on {model.kind} {model.name} is {quoted(model.grain)}")
@@ -183,13 +212,21 @@ class Session:
             self.connection.execute(f'comment on column {model.name}."{column}" is {meaning}')
 
 
-def open_session(root: Path, window: Window = Window(), timezone: str = "UTC", lines: Window | None = None) -> Session:
+def open_session(
+    root: Path,
+    window: Window = Window(),
+    timezone: str = "UTC",
+    own_folder: Path | None = None,
+    lines: Window | None = None,
+) -> Session:
     """Open the lake at `root` for reading, with every answer limited to `window` and printed in `timezone`.
 
-    `lines` is the span of the lines that the models see, where that is not the window and the margin around it. Tables
-    then carry no comments, which take a fifth of the time of a few lines.
+    The models of `own_folder` join those of the product. `lines` is the span of the lines that the models see, where
+    that is not the window and the margin around it. Tables then carry no comments, which take a fifth of the time of a
+    few lines.
 
-    Raises `LakeError` where there is no lake, or a newer meshlog wrote it.
+    Raises `LakeError` where there is no lake, or a newer meshlog wrote it, and `UsageError` or `QueryError` for a file
+    of `own_folder` that is no model.
     """
     lake = layout.open_lake(root)
     ledger = read_ledger(lake)
@@ -198,10 +235,14 @@ def open_session(root: Path, window: Window = Window(), timezone: str = "UTC", l
     files = [name for name in ledger.files("access_logs") if layout.overlaps(name, span.since, span.until)]
     connection = _connect(Path(scratch.name), sum((lake.root / file).stat().st_size for file in files))
     connection.execute(f"set timezone = {quoted(timezone)}")
+    # DuckDB would draw it on stdout, in the midst of the answer, whenever a query takes some seconds
+    connection.execute("set enable_progress_bar = false")
     _create_lines(connection, "lake_access_logs", lake.root, files, ACCESS_LOGS.append(_LINE_ID), _PLACE)
     if lines:
         _keep_lines(connection, lines)
     _create_lines(connection, "lake_quarantine", lake.root, ledger.files("quarantine"), QUARANTINE)
+    for dataset, schema in MESH.items():
+        _create_lines(connection, f"lake_{dataset.replace('/', '_')}", lake.root, ledger.files(dataset), schema)
     _create_table(connection, "lake_loads", ledger.loads())
     connection.execute(
         "create table session_window as select $since::timestamptz as since, $until::timestamptz as until",
@@ -210,7 +251,28 @@ def open_session(root: Path, window: Window = Window(), timezone: str = "UTC", l
     for name, path in seeds().items():
         connection.read_csv(str(path)).create(name)
     lock_down(connection, [lake.root, Path(scratch.name)])
-    return Session(root, timezone, connection, load_models(), {} if lines else load_comments(), window, scratch)
+    session = Session(root, timezone, connection, load_models(), {} if lines else load_comments(), window, scratch)
+    if own_folder:
+        try:
+            _add_own(session, own_folder)
+        except MeshlogError:
+            session.close()
+            raise
+    return session
+
+
+def _add_own(session: Session, folder: Path) -> None:
+    """Let the models of a user's folder join; they are looked at now, and built when a query names them."""
+    taken = {*session.models, *(row[0] for row in session.connection.execute("show tables").fetchall())}
+    models = own.own_models(folder, taken)
+    for model in models.values():
+        try:
+            refuse_writing(session.connection, model.sql)
+        except (duckdb.Error, QueryError) as error:
+            raise QueryError(own.located(model.path, str(error))) from error
+    session.models |= models
+    session.comments |= own.own_comments(folder)
+    in_order(session.models, models)
 
 
 def _connect(scratch: Path, size: int) -> duckdb.DuckDBPyConnection:
@@ -220,12 +282,21 @@ def _connect(scratch: Path, size: int) -> duckdb.DuckDBPyConnection:
     """
     database = scratch / "session.duckdb" if size > LARGE_BYTES else ":memory:"
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = {"memory_limit": f"{min(MEMORY, int(machine * 0.8))}B", "preserve_insertion_order": False}
-    return duckdb.connect(database, config=CONFIG | limit | {"temp_directory": str(scratch)})
+    config = CONFIG | {
+        "temp_directory": str(scratch),
+        "memory_limit": f"{min(MEMORY, int(machine * 0.8))}B",
+        "preserve_insertion_order": False,
+    }
+    return duckdb.connect(database, config=config)
 
 
 def _create_lines(
-    connection: duckdb.DuckDBPyConnection, name: str, root: Path, files: list[str], schema: pa.Schema, columns: str = "*"
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    root: Path,
+    files: list[str],
+    schema: pa.Schema,
+    columns: str = "*",
 ) -> None:
     """Create a view over Parquet files; over none, an empty table with the same columns."""
     if files:

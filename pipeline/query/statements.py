@@ -29,3 +29,20 @@ def quoted(text: str) -> str:
 def named(name: str) -> str:
     """Return `name` as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def says_something(sql: str) -> bool:
+    """Say whether a text holds more than blanks, comments and semicolons."""
+    text = sql.encode()
+    return any(
+        kind != duckdb.token_type.comment and text[offset : offset + 1] != b";" for offset, kind in duckdb.tokenize(sql)
+    )
+
+
+def split_statements(sql: str) -> tuple[list[str], str]:
+    """Return the statements that end in a text, and what follows the last of them."""
+    ended = []
+    while (end := end_of_statement(sql)) is not None:
+        ended.append(sql[:end].strip())
+        sql = sql[end:]
+    return [each for each in ended if says_something(each)], sql

@@ -1,7 +1,7 @@
 """Finds where a share changes over time: change-point detection by PELT (library ruptures) on counts of good and bad.
 
-The cost of a segment is twice the negative log-likelihood of one binomial share, so that a step with two calls weighs as
-little as it tells. The only module that knows ruptures.
+The cost of a segment is twice the negative log-likelihood of one binomial share, so that a step with two calls weighs
+as little as it tells. The only module that knows ruptures.
 """
 
 import math

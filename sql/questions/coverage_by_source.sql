@@ -1,4 +1,5 @@
 -- what was read of each source of the window, the ones with trouble first
+-- $limit bigint = 20: how many rows at most
 with
 
 loads_in_window as (

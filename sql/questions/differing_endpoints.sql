@@ -1,4 +1,5 @@
 -- which endpoints differ from their siblings by much and not by chance
+-- $limit bigint = 20: how many rows at most
 with
 
 compared as (

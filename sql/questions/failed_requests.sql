@@ -1,4 +1,5 @@
 -- which failed requests to look at: for each cause and culprit one that shows most of its way, the commonest first
+-- $limit bigint = 20: how many rows at most
 with
 
 failed as (

@@ -1,4 +1,5 @@
 -- what went wrong, the finding that cost the most requests first
+-- $limit bigint = 20: how many rows at most
 with
 
 findings as (

@@ -15,11 +15,22 @@ asked as (
         $service::varchar as service,
 ),
 
-asked_requests as (
-    select distinct request_id
+-- a service may be named with its namespace or without
+asked_hops as (
+    select hop_id, request_id
     from hops
     cross join asked
-    where hops.service = asked.service or hops.client_service = asked.service
+    where
+        asked.service is null
+        or asked.service in (
+            hops.service, split_part(hops.service, '.', 1),
+            hops.client_service, split_part(hops.client_service, '.', 1)
+        )
+),
+
+asked_requests as (
+    select distinct request_id from asked_hops
+    where request_id is not null
 ),
 
 calls as (
@@ -41,10 +52,8 @@ calls as (
     cross join asked
     left join trace_spans as spans using (hop_id)
     where
-        asked.service is null
-        or hops.service = asked.service
-        or hops.client_service = asked.service
-        or hops.request_id in (select request_id from asked_requests where request_id is not null)
+        hop_id in (select hop_id from asked_hops)
+        or hops.request_id in (select request_id from asked_requests)
 ),
 
 spanned as (

@@ -8,10 +8,12 @@ with
 
 -- of the incident only the time of trouble counts: good calls before and after would make it look smaller
 calls as (
-    select * from read_parquet($calls)
+    select incident_calls.*
+    from incident_calls
+    cross join incident_trouble
     where
         period = 'baseline'
-        or (started_at >= $trouble_since::timestamptz and started_at <= $trouble_until::timestamptz)
+        or (incident_calls.started_at >= trouble_since and incident_calls.started_at <= trouble_until)
 ),
 
 scoped as (
@@ -71,10 +73,13 @@ dimensions as (
 ),
 
 tall as (
-    unpivot scoped
-    on service, subset, pod, node, path_template, route, caller, caller_pod, caller_node, method, user_agent_family,
-        protocol, authority, tls, server_name
-    into name dimension value value
+    select *
+    from scoped unpivot (
+        value for dimension in (
+            service, subset, pod, node, path_template, route, caller, caller_pod, caller_node, method,
+            user_agent_family, protocol, authority, tls, server_name
+        )
+    )
 ),
 
 counted as (
@@ -215,7 +220,7 @@ weighed as (
     select
         shared.*,
         share - baseline_share as difference,
-        least(1, shared.excess / nullif(wholes.excess, 0)) as excess_share,
+        case when wholes.excess > 0 then least(1, shared.excess / wholes.excess) else 0 end as excess_share,
         case when shared.excess > 0
             then 2 * (share - baseline_share) * excess_share / (share - baseline_share + excess_share)
             else 0
@@ -228,11 +233,16 @@ told_apart as (
     select
         weighed.*,
         dimensions.rank,
-        list(weighed.dimension || ' = ' || weighed.value) over same as named_alike,
-        row_number() over (same order by dimensions.rank, weighed.value) as place,
+        list(weighed.dimension || ' = ' || weighed.value) over (
+            same rows between unbounded preceding and unbounded following
+        ) as named_alike,
+        row_number() over same as place,
     from weighed
     inner join dimensions using (dimension)
-    window same as (partition by measure, scope, of_service, set_of_calls)
+    window same as (
+        partition by measure, scope, of_service, set_of_calls
+        order by dimensions.rank, weighed.value
+    )
 )
 
 select
@@ -261,4 +271,4 @@ select
     case when effect > 0 then baseline_times end as baseline_times,
 from told_apart
 where place = 1
-order by effect desc, excess desc, scope, rank, of_service, value
+order by effect desc, excess desc, measure, scope, rank, of_service, value

@@ -2,7 +2,7 @@
 with
 
 calls as (
-    select * from read_parquet($calls)
+    select * from incident_calls
     where period = 'incident'
 ),
 
@@ -22,10 +22,7 @@ told as (
     select
         traces.* exclude (cause, culprit_service),
         coalesce(traces.cause, case when origins.slow_service is not null then 'slow' end) as cause,
-        coalesce(
-            causes.title,
-            case when origins.slow_service is not null then 'slower than usual, the time spent in' end
-        ) as title,
+        coalesce(causes.title, case when origins.slow_service is not null then 'slower than usual' end) as title,
         coalesce(traces.culprit_service, origins.slow_service) as culprit_service,
     from traces
     inner join origins using (trace_id)

@@ -2,7 +2,7 @@
 with
 
 calls as (
-    select * from read_parquet($calls)
+    select * from incident_calls
 ),
 
 asked as (

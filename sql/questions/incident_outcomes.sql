@@ -3,10 +3,12 @@
 with
 
 calls as (
-    select * from read_parquet($calls)
+    select incident_calls.*
+    from incident_calls
+    cross join incident_trouble
     where
         period = 'baseline'
-        or (started_at >= $trouble_since::timestamptz and started_at <= $trouble_until::timestamptz)
+        or (incident_calls.started_at >= trouble_since and incident_calls.started_at <= trouble_until)
 ),
 
 ended as (
@@ -21,9 +23,8 @@ ended as (
 ),
 
 tall as (
-    unpivot ended
-    on flags, response_code, response_code_details, transport_failure
-    into name dimension value value
+    select *
+    from ended unpivot (value for dimension in (flags, response_code, response_code_details, transport_failure))
 ),
 
 services as (

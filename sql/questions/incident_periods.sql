@@ -34,6 +34,7 @@ select
     case when baseline_since < baseline_until then baseline_since end as baseline_since,
     case when baseline_since < baseline_until then baseline_until end as baseline_until,
     is_cut,
+    until - least(since, baseline_since) > interval 1 day as is_long,
     epoch(until) - epoch(since) as seconds,
     epoch(baseline_until) - epoch(baseline_since) as baseline_seconds,
 from placed

@@ -7,11 +7,11 @@
 with
 
 calls as (
-    select * from read_parquet($calls)
+    select * from incident_calls
 ),
 
 series as (
-    select * from read_parquet($series)
+    select * from incident_series
 ),
 
 changes as (

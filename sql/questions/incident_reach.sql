@@ -1,8 +1,19 @@
 -- whom the trouble reached: the callers whose calls went wrong and the routes whose requests did, the most first
 with
 
+-- the calls of a request are made for its user, whom the line of its first call names
+users as (
+    select trace_id, forwarded_user
+    from incident_calls
+    where is_entry
+),
+
 calls as (
-    select * from read_parquet($calls)
+    select
+        incident_calls.* exclude (forwarded_user),
+        users.forwarded_user,
+    from incident_calls
+    left join users using (trace_id)
     where period = 'incident'
 ),
 

@@ -10,7 +10,7 @@ tries as (
         max(attempts) as attempts,
         bool_or(is_error) filter (where attempt = attempts) as is_error,
         bool_or(list_contains(string_split(flags, ','), 'URX')) as is_limit_reached,
-    from read_parquet($calls)
+    from incident_calls
     where service is not null
     group by all
 ),

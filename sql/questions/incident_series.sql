@@ -5,7 +5,7 @@
 with
 
 calls as (
-    select * from read_parquet($calls)
+    select * from incident_calls
 ),
 
 spanned as (

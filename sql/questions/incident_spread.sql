@@ -4,26 +4,17 @@
 with
 
 phases as (
-    select * from read_parquet($phases)
-),
-
--- the run of the requests that entered the mesh; where they show none, the worst of any edge
-main as (
-    select *
-    from phases
-    where place = 1
-    order by edge = 0 desc, excess desc
-    limit 1
+    select * from incident_phases
 ),
 
 edges as (
     select phases.*
     from phases
-    cross join main
+    cross join incident_trouble
     where
         phases.edge > 0
-        and phases.first_step_at <= main.last_step_until
-        and phases.last_step_until >= main.first_step_at
+        and phases.first_step_at <= incident_trouble.last_step_until
+        and phases.last_step_until >= incident_trouble.trouble_since
     qualify row_number() over (partition by phases.edge order by phases.excess desc) = 1
 ),
 

@@ -3,7 +3,7 @@
 with
 
 calls as (
-    select * from read_parquet($calls)
+    select * from incident_calls
 ),
 
 requests as (

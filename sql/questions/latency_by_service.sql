@@ -1,4 +1,5 @@
 -- where the time of answered calls went, the service that the mesh spent most time on first
+-- $limit bigint = 20: how many rows at most
 with
 
 services as (

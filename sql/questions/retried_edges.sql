@@ -1,4 +1,5 @@
 -- on which edges proxies tried again, and whether that helped
+-- $limit bigint = 20: how many rows at most
 with
 
 edges as (

@@ -1,4 +1,5 @@
 -- which answered requests took longest; raw TCP and failed requests are left out
+-- $limit bigint = 20: how many rows at most
 with
 
 answered as (

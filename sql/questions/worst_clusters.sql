@@ -1,4 +1,5 @@
 -- which clusters failed most over the window, seen from their callers; from the servers where no caller logged
+-- $limit bigint = 20: how many rows at most
 with
 
 minutes as (
