@@ -6,10 +6,6 @@
 -- one that fires and a near miss. Where the two lines fit several causes the rule's cause is unknown, and it names them.
 with
 
-calls as (
-    select * from calls
-),
-
 -- every rule needs a failure, a flag, or a code or detail of its own
 suspects as (
     select

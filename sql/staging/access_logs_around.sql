@@ -137,5 +137,6 @@ select
     is_error,
     source,
     line_number,
+    line_id,
     extra,
 from judged
