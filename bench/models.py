@@ -1,8 +1,8 @@
 """The models on days of growing size, as whole processes: `python -m bench.models --lines 1000000,5000000,20000000`.
 
-Each size is a lake of its own (`day`), warm in the page cache. The programs are the command as its user runs it, so every
-figure holds the start of Python, which `select 1` shows by itself. Goals are for the largest lake and stand beside what
-was measured, met or not; growth is against the smallest one.
+Each size is a lake of its own (`day`), warm in the page cache. The programs are the command as its user runs it, so
+every figure holds the start of Python, which `select 1` shows by itself. Goals are for the largest lake and stand
+beside what was measured, met or not; growth is against the smallest one.
 """
 
 import argparse
@@ -80,9 +80,11 @@ def _a_request(lake: Path) -> str:
     """The id of a request from the middle of the day that went through several services."""
     from pyarrow import parquet
 
-    file = min((lake / "access_logs").glob("date=*/hour=12/*.parquet"))
-    rows = parquet.read_table(file, columns=["request_id", "upstream_cluster"]).to_pylist()
-    return str(next(row["request_id"] for row in rows if "frontend" in (row["upstream_cluster"] or "")))
+    for file in sorted((lake / "access_logs").glob("date=*/hour=12/*.parquet")):
+        for row in parquet.read_table(file, columns=["request_id", "service"]).to_pylist():
+            if row["request_id"] and (row["service"] or "").startswith("frontend."):
+                return str(row["request_id"])
+    raise LookupError(f"{lake}: no request to the frontend at noon")
 
 
 def figures(measured: Measured) -> Iterator[tuple[str, ...]]:

@@ -145,7 +145,7 @@ def test_a_page_reads_without_scripts(opened):
 
     assert page.get_by_role("heading", level=1).inner_text() == "Monday, 23 November 2026"
     assert "requests failed" in page.locator(".verdict").inner_text()
-    assert page.locator("svg[role=img]:visible").count() == 12
+    assert page.locator("svg[role=img]:visible").count() == 14
 
 
 def test_headings_go_down_one_level_at_a_time(opened):
@@ -237,5 +237,6 @@ def test_a_printed_page_is_black_on_white(opened):
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
     assert page.evaluate("document.documentElement.scrollWidth") <= 680
     assert page.locator(".chart.narrow:visible").count() == 0
-    assert page.locator(".chart.wide:visible").count() == 12
+    assert page.locator(".chart.wide:visible").count() == 13
+    assert page.locator(".chart.picture:visible").count() == 1
     assert not page.locator("nav").is_visible()

@@ -116,6 +116,31 @@ def test_pseudonyms_have_the_shape_of_what_they_stand_for():
         assert re.fullmatch(rf"\d{{8}}-\d{{4}}-{mark}\d{{3}}-\d{{4}}-\d{{12}}", made.identifier(uuid))
 
 
+def test_templates_of_paths_and_families_of_agents_stay(tmp_path):
+    """What call_dimensions tells apart in paths and user agents, it still does."""
+    segments = [
+        *("users", "v1", "oauth2", "foo_bar", "foo-bar", "order-4711", "4711", "4711.json", "report.pdf", "a@b.org"),
+        *("2021-02-18", "deadbeef01", "967f8e1a-dbc0-4cce-ad53-ce6a27d5e54c", "x" * 90, "eyJhbGciOiJIUzI1NiJ9abc123x"),
+        *("%C3%A9", "books:list", "pkg.Service", "4711.alice"),
+    ]
+    agents = ["Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0", "curl/8.14.1", "acme/1.0",
+              "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/142.0.0.0 Safari/537.36"]  # fmt: skip
+    log = [
+        line(number, path=f"/api/{segment}/end?q={number}", user_agent=agents[number % 4])
+        for number, segment in enumerate(segments)
+    ]
+    lake = lake_of(tmp_path, *log)
+    share(lake, tmp_path / "shared", KEY, Choices(Window()))
+    groups = """
+        select list_sort(list(coalesce(client_line_number, server_line_number))) as same
+        from call_dimensions inner join hops using (hop_id)
+        group by {} order by same
+    """
+    with open_session(lake) as before, open_session(tmp_path / "shared") as after:
+        for column in ("path_template", "user_agent_family"):
+            assert after.rows(groups.format(column)) == before.rows(groups.format(column))
+
+
 def test_details_keep_the_words_of_envoy_alone():
     """What the rules read stays; the name of a policy goes."""
     made = Pseudonyms(KEY)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -65,9 +66,13 @@ def export(
     if kind != "share":
         if key_file or keep_services or shift_times or allowed:
             raise UsageError("--key-file, --keep-services, --shift-times and --allow-key are for --share alone")
-        with open_window(lake, since, until, timezone) as session:
-            from pipeline.export.spans import exported_traces
+        from pipeline.export.spans import exported_traces
+        from pipeline.query.lookup import around
 
+        with ExitStack() as stack:
+            session = stack.enter_context(open_window(lake, since, until, timezone))
+            if len(ids) == 1:
+                session = stack.enter_context(around(session, ids[0]))
             _write(_encoded(exported_traces(session, ids), kind, output), output)
         return
     if ids:
@@ -87,7 +92,7 @@ def export(
     click.echo(f"{output}: {done.rows:,} rows of {done.sources:,} sources")
     click.echo(
         f"searched {proof.texts:,} texts of {proof.files:,} files for {proof.values:,} raw values: none is left. "
-        "Not searched for: numbers of up to five digits (ports, codes) and the words that every mesh has. "
+        "Not searched for: numbers of up to five digits (ports, codes), dates and the words that every mesh has. "
         "Rejected lines were left out",
         err=True,
     )

@@ -24,6 +24,9 @@ LAYERS = ("staging", "intermediate", "marts")
 INTERNAL = ("access_logs_around",)
 """Staging models that only other models read."""
 
+VIEWS = ("hops",)
+"""Models above staging that are cheap to put together anew: their many columns written out again would cost more."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -35,6 +38,11 @@ class Model:
     key: tuple[str, ...]
     sql: str
     path: Path
+
+    @property
+    def kind(self) -> str:
+        """`view` or `table`, as the session makes it."""
+        return "view" if self.layer == "staging" or self.name in VIEWS else "table"
 
 
 def load_models(folder: Path | None = None) -> dict[str, Model]:

@@ -21,7 +21,7 @@ OUTSIDE = "outside the mesh"
 
 _SWEEPS = 6
 _ROW, _MARGIN, _DOT = 50, 28, 7
-_NAMES = 200
+_NAMES = 216
 """Pixels for the names left of the first layer."""
 
 Place = tuple[float, float]
@@ -37,7 +37,11 @@ def service_graph(edges: Sequence[Row], description: str) -> Markup:
     layers, ways = _layered(routes)
     places = _placed(layers)
     height = max(y for _, y in places.values()) + _MARGIN
-    lines = [point for pair, way in ways.items() for point in _line(routes[pair], pair, [places[node] for node in way])]
+    lines = [
+        point
+        for pair, way in ways.items()
+        for point in _line(routes[pair], pair, [places[node] for node in way], _step(layers))
+    ]
     called = {edge["service"]: edge for edge in edges}
     dots = [
         {"x": x, "y": y, **_texts(node, called.get(node), _step(layers))}
@@ -109,18 +113,15 @@ def _step(layers: Sequence[list[Node]]) -> float:
 # ---------- what is drawn
 
 
-def _line(edge: Row, pair: tuple[str, str], places: list[Place]) -> list[Row]:
-    """Return the points of an edge's curve; it leaves to the right and arrives from the left."""
+def _line(edge: Row, pair: tuple[str, str], places: list[Place], step: float) -> list[Row]:
+    """Return the points of an edge's curve, which arrives level: between the two texts left of the called service."""
     (x_from, y_from), (x_to, y_to) = places[0], places[-1]
-    bend = 44 if x_to > x_from else 70
-    below = 0 if x_to > x_from else 26
-    curve = [
-        (x_from, y_from),
-        (x_from + bend, y_from + below),
-        *places[1:-1],
-        (x_to - bend, y_to + below),
-        (x_to - _DOT, y_to),
-    ]
+    level = min(130, 0.55 * step)
+    if x_to > x_from:
+        curve = [*places[:1], (x_from + 30, y_from), *places[1:-1], (x_to - level, y_to), (x_to - level / 2, y_to)]
+    else:  # back to the left, or within a layer: around below
+        curve = [*places[:1], (x_from + 70, y_from + 26), (x_to - 70, y_to + 26)]
+    curve.append((x_to - _DOT, y_to))
     shared = {"edge": " to ".join(pair), "failed": edge["errors"] > 0, "weight": edge["weight"]}
     return [{"x": x, "y": y, "step": step, **shared} for step, (x, y) in enumerate(curve)]
 
@@ -131,7 +132,7 @@ def _texts(service: str, edge: Row | None, step: float) -> Row:
     if edge and edge["service_errors"]:
         figures += f", {rate(edge['service_error_rate'])} failed"
     return {
-        "label": short(service, int((min(step, _NAMES) - 3 * _DOT) / 6.6)),
+        "label": short(service, int((min(step, _NAMES) - 3 * _DOT) / 7.7)),
         "figures": figures,
         "failed": bool(edge and edge["service_errors"]),
     }

@@ -216,6 +216,7 @@ _LATENCY = (
     Column("Caller waited (50/95/99)", _times("client")),
     Column("Application", _times("app")),
     Column("Further down", _times("below")),
+    Column("Bodies", _times("body")),
     Column("Proxy", _times("proxy")),
     Column("Network", _times("network")),
 )
@@ -240,6 +241,8 @@ _RETRIES = (
     _text("Called", "service", code),
     Column("Calls", _field("calls", count)),
     Column("Tries", _field("attempts", count)),
+    Column("per call", _field("attempts_per_call", factor)),
+    Column("along the chain", _field("chain_attempts_per_call", factor)),
     Column("Saved", _field("saved", count)),
     Column("In vain", _field("wasted", count)),
 )

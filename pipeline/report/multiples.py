@@ -10,7 +10,7 @@ from pipeline.report.charts import ROWS, WIDE, Row, Spec, both, spec_of
 from pipeline.report.text import count, rate, short
 
 _COLUMNS = {True: 4, False: 2}
-_GAP, _AXIS = 28, 34
+_GAP, _AXIS = 24, 38
 _FIELDS = ("place", "position", "next_position", "error_rate")
 
 
@@ -21,21 +21,21 @@ def error_rates(rows: Sequence[Row], description: str) -> Markup:
     return both(lambda width: _grid(titles, width), drawn, description)
 
 
-def _title(row: Row) -> tuple[str, str]:
+def _title(row: Row) -> tuple[str, list[str]]:
     """Name a cluster, and say in words what its chart shows."""
     name = " ".join(filter(None, (row["service"] or row["upstream_cluster"] or "no cluster", row["cluster_subset"])))
-    return name, f"{count(row['all_errors'])} failed, at worst {rate(row['worst_rate'])}"
+    return name, [f"{count(row['all_errors'])} failed", f"at worst {rate(row['worst_rate'])}"]
 
 
-def _grid(titles: Sequence[tuple[str, str]], width: int) -> Spec:
+def _grid(titles: Sequence[tuple[str, list[str]]], width: int) -> Spec:
     columns = _COLUMNS[width == WIDE]
     plot = (width - columns * _AXIS - (columns - 1) * _GAP) / columns
-    charts = [_small(place, title, plot) for place, title in enumerate(titles, 1)]
+    figures = [said if width != WIDE else [", ".join(said)] for _, said in titles]
+    charts = [_small(place, name, figures[place - 1], plot) for place, (name, _) in enumerate(titles, 1)]
     return spec_of(alt.concat(*charts, columns=columns, spacing=_GAP, data=ROWS).resolve_scale(x="shared", y="shared"))
 
 
-def _small(place: int, title: tuple[str, str], plot: float) -> alt.LayerChart:
-    name, figures = title
+def _small(place: int, name: str, figures: list[str], plot: float) -> alt.LayerChart:
     own = alt.Chart().transform_filter(f"datum.place == {place}")
     x = alt.X("position:Q", axis=None, scale=alt.Scale(nice=False))
     axis = alt.Axis(format=".0%", title=None, tickCount=2, tickMinStep=0.01, minExtent=_AXIS, maxExtent=_AXIS)
@@ -43,7 +43,7 @@ def _small(place: int, title: tuple[str, str], plot: float) -> alt.LayerChart:
     called = own.mark_rule(color="var(--calm)", strokeWidth=2).encode(x=x, x2="next_position:Q", y=alt.datum(0))
     bars = own.transform_filter("datum.error_rate > 0").mark_rect(color="var(--fail-fill)")
     heading = alt.TitleParams(
-        short(name, int(plot // 7.2)),
+        short(name, int(plot // 8.2)),
         subtitle=figures,
         anchor="start",
         frame="group",

@@ -8,6 +8,8 @@ from pipeline.errors import NoDataError, UsageError
 from pipeline.query.session import Window, open_session
 from pipeline.query.window import day, day_window, moment, zone
 
+WHOLE_DAY = "00:00 to 24:00"
+
 _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 
 
@@ -37,6 +39,11 @@ class Period:
         return Window(self.since, self.until)
 
     @property
+    def is_day(self) -> bool:
+        """Whether it is one whole day of its time zone."""
+        return self.hours == WHOLE_DAY
+
+    @property
     def is_long(self) -> bool:
         """Whether a time of the day alone does not tell a moment in it: it spans more than a day of 25 hours."""
         return self.until - self.since > timedelta(hours=25)
@@ -49,7 +56,7 @@ def day_period(of: date, timezone: str = "UTC") -> Period:
         Earlier("the day before", day_window(of - _DAY, timezone)),
         Earlier(f"{of:%A} last week", day_window(of - _WEEK, timezone)),
     )
-    return Period(since, until, timezone, str(of), _long_date(of), "00:00 to 24:00", earlier)
+    return Period(since, until, timezone, str(of), _long_date(of), WHOLE_DAY, earlier)
 
 
 def span_period(since: str, until: str | None, timezone: str, now: datetime | None = None) -> Period:
@@ -71,9 +78,10 @@ def span_period(since: str, until: str | None, timezone: str, now: datetime | No
         week = Window(*((each - _WEEK).astimezone(UTC) for each in local))
         earlier.append(Earlier("the same span last week", week))
     name = " to ".join(f"{each:%Y-%m-%dT%H:%M:%S}" for each in local)
-    one_day = local[0].date() == local[1].date()
-    title = _long_date(local[0]) if one_day else " to ".join(f"{each.day} {each:%B %Y}" for each in local)
-    hours = f"{local[0]:%H:%M:%S} to {local[1]:%H:%M:%S}"
+    if local[0].date() == local[1].date():
+        title, hours = _long_date(local[0]), f"{local[0]:%H:%M:%S} to {local[1]:%H:%M:%S}"
+    else:
+        title, hours = " to ".join(f"{each.day} {each:%B %Y}" for each in local), name.replace("T", " ")
     return Period(start, end, timezone, name, title, hours, tuple(earlier))
 
 

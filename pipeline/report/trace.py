@@ -36,6 +36,8 @@ class Traced:
     calls: list[Row]
     waterfall: Markup
     evidence: list[Row]
+    links: list[Row]
+    """Traces that nothing but the time ties to this one."""
 
     @property
     def found(self) -> int:
@@ -57,7 +59,7 @@ def trace_page(session: Session, identifier: str, timezone: str) -> str:
         version=__version__,
         requests=requests,
         calls_answer=calls,
-        traced=[_traced(trace, calls, explained) for trace in requests.rows[:MOST_REQUESTS]],
+        traced=[_traced(session, trace, calls, explained) for trace in requests.rows[:MOST_REQUESTS]],
         most_evidence=MOST_EVIDENCE,
     )
 
@@ -99,14 +101,15 @@ def _own(calls: Answer, trace: Row) -> list[Row]:
     return [call for call in calls.rows if call["trace_id"] == trace["trace_id"]]
 
 
-def _traced(trace: Row, calls: Answer, explained: list[Row]) -> Traced:
+def _traced(session: Session, trace: Row, calls: Answer, explained: list[Row]) -> Traced:
     own = _own(calls, trace)
     ids = {call["hop_id"] for call in own}
     # where the failure began stands first
     evidence = sorted(
         (row for row in explained if row["hop_id"] in ids), key=lambda row: row["culprit_hop_id"] != row["hop_id"]
     )
-    return Traced(trace, own, charts.waterfall(own, _description(own, trace["cause"] or "well")), evidence)
+    drawn = charts.waterfall(own, _description(own, trace["cause"] or "well"))
+    return Traced(trace, own, drawn, evidence, ask(session, "inferred_links", trace_id=trace["trace_id"]).rows)
 
 
 def _description(calls: list[Row], verdict: str) -> str:

@@ -2,8 +2,8 @@
 
 A raw value is what stood in a sensitive column: the whole of it, its words, the parts of its names, its addresses.
 Those with letters and at least four characters are searched anywhere, inside longer words too; shorter ones and numbers
-as whole words. Not searched are numbers of up to five digits, since ports and codes stay, and the words that every mesh
-has, since these stay as well. What a finding is never depends on how a value was treated.
+as whole words. Not searched are numbers of up to five digits and dates, since ports, codes and times stay, and the
+words that every mesh has, since these stay as well. What a finding is never depends on how a value was treated.
 """
 
 import re
@@ -19,7 +19,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.share.columns import KEPT_KEYS, SENSITIVE
-from pipeline.share.pseudonyms import ADDRESS, AGENTS, COMMON, METHODS, NAME_WORDS, NAMES, TEXT_WORDS, UUID, WORD
+from pipeline.share.pseudonyms import (
+    ADDRESS,
+    AGENTS,
+    BROWSERS,
+    COMMON,
+    METHODS,
+    NAME_WORDS,
+    NAMES,
+    SUFFIXES,
+    TEXT_WORDS,
+    UUID,
+    WORD,
+)
 
 AT_ONCE = 300_000
 """How many raw values are searched in one pass over what was shared: what bounds the memory."""
@@ -30,6 +42,7 @@ _OWN_WORDS = (
 )
 _PSEUDONYM = re.compile(rf"{UUID.pattern}|fd00(?::\d{{0,4}}){{5}}")
 _SCHEMA = b"ARROW:schema"
+_TOO_COMMON = re.compile(r"[0-9]{0,5}|[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PLAIN = re.compile(r"n?[0-9]+")
 
 
@@ -47,11 +60,23 @@ class Exempt:
     """Says which raw values are not searched for: those that are part of a word that every mesh has."""
 
     def __init__(self, kept: Iterable[str]) -> None:
-        own = (_OWN_WORDS.split(), COMMON, NAMES, NAME_WORDS, METHODS, AGENTS, TEXT_WORDS, KEPT_KEYS, kept)
+        own = (
+            _OWN_WORDS.split(),
+            COMMON,
+            NAMES,
+            NAME_WORDS,
+            METHODS,
+            AGENTS,
+            BROWSERS,
+            SUFFIXES,
+            TEXT_WORDS,
+            KEPT_KEYS,
+            kept,
+        )
         self._words = "\n".join(word for words in own for word in words).lower()
 
     def __contains__(self, text: str) -> bool:
-        return re.fullmatch(r"[0-9]{0,5}", text) is not None or text.lower() in self._words
+        return _TOO_COMMON.fullmatch(text) is not None or text.lower() in self._words
 
 
 def prove(originals: Iterable[Path], out: Path, kept: Iterable[str], allowed: Iterable[str]) -> Proof:

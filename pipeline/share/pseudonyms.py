@@ -37,6 +37,15 @@ _TUNNEL = re.compile(r"envoy://(?:internal_client_address|(?:inner_|outer_)?conn
 _POD = re.compile(r"(?P<workload>.+?)(?P<template>-[a-z0-9]{6,10})?(?P<own>-[a-z0-9]{5}|-\d+)")
 _CODE = re.compile(r"HTTP/[0-9.]{1,3}|[A-Z]{1,6}(?:,[A-Z]{1,6})*")
 _SHADOW = "-shadow"
+_THING = re.compile(
+    r"(?:[+-]?\d[\d.,:_-]*|[a-f]{0,15}\d[0-9a-f]{7,}|[0-9a-f]{7,}\d[0-9a-f]*|[a-z]+[-_:]\d+|[^@]+@[^@]+"
+    r"|[a-z_-]*\d[\w=-]{20,}|[\w-]{20,}\d[\w=-]*|.{81,}?)(\.[a-z][a-z0-9]{0,4})?",
+    re.ASCII | re.IGNORECASE,
+)
+"""A segment that names one thing, as `call_dimensions.path_template` knows it: what is one must still look like one."""
+
+SUFFIXES = (".json", ".xml", ".html", ".js", ".css", ".png", ".jpg", ".svg", ".ico", ".txt", ".pdf", ".csv", ".yaml")
+"""Suffixes of things that stay."""
 
 NAME_WORDS = frozenset({"outbound", "inbound", "inbound-vip", "svc", "cluster", "local", "http", "tcp"})
 """Words of the mesh's own naming in clusters, hosts and server names."""
@@ -52,10 +61,22 @@ METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "PO
 
 AGENTS = (
     "grpc-go", "grpc-java", "grpc-python", "grpc-c++", "grpc-c", "grpc-node", "grpc-dotnet", "grpc-ruby", "curl",
-    "Wget", "Go-http-client", "python-requests", "okhttp", "kube-probe", "Prometheus", "Envoy", "Mozilla", "axios",
+    "Wget", "Go-http-client", "python-requests", "okhttp", "kube-probe", "Prometheus", "Envoy", "axios",
     "Java", "Apache-HttpClient", "PostmanRuntime", "ELB-HealthChecker", "GoogleHC", "k6", "Fortio",
 )  # fmt: skip
 """User agents that are everybody's; their versions and comments go."""
+
+BROWSERS = {
+    "bot": r"(?i)bot\b|crawler|spider",
+    "Mozilla/5.0 Edg/0": r"\b(?:Edg|EdgA|EdgiOS)/",
+    "Mozilla/5.0 OPR/0": r"\bOPR/",
+    "Mozilla/5.0 Firefox/0": r"\b(?:Firefox|FxiOS)/",
+    "Mozilla/5.0 Chrome/0": r"\b(?:Chrome|CriOS)/",
+    "Mozilla/5.0 Version/0 Safari/0": r"\bVersion/.*\bSafari/",
+    "Mozilla/5.0 (iPhone)": r"\((?:iPhone|iPad)",
+    "Mozilla/5.0 (Android)": r"Android",
+}
+"""What is shared of a browser, by what tells it, the first that fits."""
 
 TEXT_WORDS = frozenset(
     word
@@ -90,9 +111,9 @@ class Pseudonyms:
         return self._around_addresses(text, lambda part: WORD.sub(lambda word: self._text_word(word[0]), part))
 
     def path(self, text: str) -> str:
-        """Treat a path: the query goes, each segment's words are replaced."""
+        """Treat a path: the query goes, each segment is replaced, one that names a thing by a number or a uuid."""
         before = re.split(r"[?#;]", text, maxsplit=1)[0]
-        return WORD.sub(lambda word: self.word(word[0]), before)
+        return "/".join(map(self._segment, before.split("/")))
 
     def identifier(self, text: str) -> str:
         """Treat a request id, a source or another value whose parts mean nothing."""
@@ -119,7 +140,9 @@ class Pseudonyms:
         return made
 
     def agent(self, text: str) -> str:
-        """Treat a user agent: one that is everybody's keeps its name, any other is replaced whole."""
+        """Treat a user agent: a browser or library that is everybody's keeps its name, any other is replaced."""
+        if text.startswith("Mozilla/"):
+            return next((told for told, by in BROWSERS.items() if re.search(by, text)), "Mozilla/5.0")
         return next((agent for agent in AGENTS if text.startswith(agent)), self.word(text))
 
     def method(self, text: str) -> str:
@@ -141,6 +164,15 @@ class Pseudonyms:
             end = port.end()
         made.append(WORD.sub(lambda word: self._name_word(word[0]), text[end:]))
         return "".join(made)
+
+    def _segment(self, segment: str) -> str:
+        if not segment or UUID.fullmatch(segment):
+            return segment and self._uuid(segment)
+        if found := _THING.fullmatch(segment):
+            suffix = found[1] or ""
+            short = suffix if suffix in ("", *SUFFIXES) else f".x{self._digits('suffix', suffix, 4)}"
+            return "9" + self._digits("number", segment.removesuffix(suffix), 15) + short
+        return ".".join(piece and ("n" + self._digits("word", piece, 15)) for piece in segment.split("."))
 
     def _name_word(self, word: str) -> str:
         if word in NAME_WORDS or word in self.kept:

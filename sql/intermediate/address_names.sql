@@ -3,34 +3,38 @@
 -- Kubelet paths name pods; clients' clusters name the service behind an address; a pod nobody calls has its workload.
 with
 
-lines as (
-    select
-        *,
-        regexp_replace(regexp_extract(upstream_host, '([^/]+:\d+)$', 1), ':\d+$', '') as upstream_address,
-        regexp_replace(upstream_local_address, ':\d+$', '') as upstream_local_ip,
-        regexp_replace(downstream_local_address, ':\d+$', '') as downstream_local_ip,
-    from access_logs_around
-),
-
 own_addresses as (
     select
-        case when direction = 'inbound' or reporter = 'gateway' then downstream_local_ip else upstream_local_ip end
-            as address,
+        regexp_replace(
+            case when direction = 'inbound' or reporter = 'gateway' then downstream_local_address
+                else upstream_local_address end,
+            ':\d+$', ''
+        ) as address,
         max(pod) as pod,
         max(namespace) as namespace,
         bool_or(reporter = 'gateway') as is_gateway,
-    from lines
+    from access_logs_around
     where direction <> 'unknown' or reporter = 'gateway'
+    group by all
+),
+
+-- hosts are few: their addresses are cut out once a host, not once a line
+called_hosts as (
+    select
+        upstream_host,
+        service,
+        count(*) as lines,
+    from access_logs_around
+    where direction = 'outbound' and service is not null
     group by all
 ),
 
 called_by_clients as (
     select
-        upstream_address as address,
+        regexp_replace(regexp_extract(upstream_host, '([^/]+:\d+)$', 1), ':\d+$', '') as address,
         service,
-        count(*) as lines,
-    from lines
-    where direction = 'outbound' and service is not null
+        sum(lines)::bigint as lines,
+    from called_hosts
     group by all
 ),
 

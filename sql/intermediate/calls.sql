@@ -6,13 +6,15 @@ pairs as (
     select * from line_pairs
 ),
 
-lines as (
+lines as not materialized (
     select
+        line_id,
         source,
         line_number,
         started_at,
         ended_at,
         kind,
+        direction,
         method,
         path,
         authority,
@@ -55,23 +57,27 @@ lines as (
 
 sides as (
     select
-        left(md5(
-            coalesce(pairs.server_source, pairs.client_source) || ':'
-            || coalesce(pairs.server_line_number, pairs.client_line_number)
-        ), 16) as hop_id,
-        left(md5(
-            coalesce(pairs.client_source, pairs.server_source) || ':'
-            || coalesce(pairs.client_line_number, pairs.server_line_number)
-        ), 16) as call_id,
-        pairs.*,
-        pairs.attempt = pairs.attempts as is_last_attempt,
         client,
         server,
+        client.source as client_source,
+        client.line_number as client_line_number,
+        server.source as server_source,
+        server.line_number as server_line_number,
+        left(md5(
+            coalesce(server.source, client.source) || ':' || coalesce(server.line_number, client.line_number)
+        ), 16) as hop_id,
+        left(md5(
+            coalesce(client.source, server.source) || ':' || coalesce(client.line_number, server.line_number)
+        ), 16) as call_id,
+        link,
+        attempt,
+        attempts,
+        attempt = attempts as is_last_attempt,
     from pairs
-    left join lines as client
-        on pairs.client_source = client.source and pairs.client_line_number = client.line_number
-    left join lines as server
-        on pairs.server_source = server.source and pairs.server_line_number = server.line_number
+    left join (select * from lines where direction <> 'inbound') as client on pairs.client_line_id = client.line_id
+    -- a line that could not be read does not tell its side
+    left join (select * from lines where direction = 'inbound' or method is null) as server
+        on pairs.server_line_id = server.line_id
 ),
 
 addressed as (

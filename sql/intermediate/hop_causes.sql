@@ -6,10 +6,6 @@
 -- one that fires and a near miss. Where the two lines fit several causes the rule's cause is unknown, and it names them.
 with
 
-calls as (
-    select * from calls
-),
-
 -- every rule needs a failure, a flag, or a code or detail of its own
 suspects as (
     select
@@ -138,8 +134,9 @@ failed_meanwhile as (
     where suspects.is_error and lost_failures.began_at >= suspects.server_started_at
 ),
 
--- hosts at which the client's timeout strikes far more often than at their siblings: a difference of a tenth at least, and
--- three standard errors of it (two proportions, with Yates' correction), each side with ten calls or more
+-- hosts at which the client's timeout strikes far more often than at their siblings: four times as often at least, and three
+-- standard errors more (two proportions, with Yates' correction), each side with ten calls or more. How many calls there are
+-- in all does not count: most of a day may be well, and a timeout that strikes one host's calls alone is that host's
 timeouts_of_hosts as (
     select
         service,
@@ -174,7 +171,7 @@ slow_hosts as (
     where
         calls >= 10
         and sibling_calls >= 10
-        and timeouts / calls - sibling_timeouts / sibling_calls >= 0.1
+        and timeouts / calls >= 4 * sibling_timeouts / sibling_calls
         and timeouts / calls - sibling_timeouts / sibling_calls - 0.5 * (1 / calls + 1 / sibling_calls)
             >= 3 * sqrt(overall_rate * (1 - overall_rate) * (1 / calls + 1 / sibling_calls))
 ),
@@ -272,6 +269,9 @@ ruled as (
                 end
             when list_contains(flags, 'DF') or contains(details, 'dns_resolution_failure') then 'name_not_resolved'
 
+            ---------- an upgraded connection that one side closed: its usual end
+            when code = 101 then null
+
             ---------- what the server's proxy says of its application
             when list_contains(at_server, 'UF') then 'server_could_not_connect'
             when list_contains(at_server, 'UC') then
@@ -319,6 +319,8 @@ ruled as (
                     when contains(transport, 'WRONG_VERSION_NUMBER') then 'peer_speaks_plain_text'
                     when contains(transport, 'not_supplied_by_SDS') then 'certificate_secret_missing'
                     when contains(transport, 'CERT') or contains(transport, 'UNKNOWN_CA') then 'certificate_refused'
+                    when contains(transport, 'TLS_error') and (contains(transport, 'roken_pipe') or contains(transport, 'reset_by_peer'))
+                        then 'handshake_cut_off'
                     when contains(transport, 'TLS_error') then 'handshake_failed'
                     when contains(transport, 'connection_timeout') or contains(transport, 'timed_out')
                         or suffix(trim(transport, '}'), '110') then 'connect_timed_out'

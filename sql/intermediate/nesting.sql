@@ -6,7 +6,16 @@ with
 
 timed as (
     select
-        calls.*,
+        calls.hop_id,
+        calls.call_id,
+        calls.client_address,
+        calls.server_address,
+        calls.service,
+        calls.path,
+        calls.client_started_at,
+        calls.client_ended_at,
+        calls.server_started_at,
+        calls.server_ended_at,
         case
             when length(request_id) = 36 then left(request_id, 14) || '_' || substr(request_id, 16)
             else request_id
@@ -58,22 +67,30 @@ crowded as (
 ),
 
 -- requests with one id at once make calls of a kind in the order in which they began themselves
+several as (
+    select key, server_address from served
+    group by key, server_address
+    having count(*) > 1
+),
+
 calls_in_order as (
     select
-        *,
-        row_number() over (partition by key, client_address, service, path order by began_at, ended_at, call_id) as place,
-        count(*) over (partition by key, client_address, service, path) as places,
+        calls_made.*,
+        row_number() over (same_kind order by began_at, ended_at, call_id) as place,
+        count(*) over same_kind as places,
     from calls_made
-    semi join served as several
-        on calls_made.key = several.key and calls_made.client_address = several.server_address
+    semi join several on calls_made.key = several.key and calls_made.client_address = several.server_address
+    window same_kind as (partition by calls_made.key, client_address, service, path)
 ),
 
 served_in_order as (
     select
-        *,
-        row_number() over (partition by key, server_address order by serving_since, serving_until, hop_id) as place,
-        count(*) over (partition by key, server_address) as places,
+        served.*,
+        row_number() over (same_server order by serving_since, serving_until, hop_id) as place,
+        count(*) over same_server as places,
     from served
+    semi join several using (key, server_address)
+    window same_server as (partition by served.key, served.server_address)
 ),
 
 in_order as (
@@ -84,7 +101,6 @@ in_order as (
         and calls_in_order.client_address = served_in_order.server_address
         and calls_in_order.place = served_in_order.place
         and calls_in_order.places = served_in_order.places
-    where served_in_order.places > 1
 ),
 
 -- clocks of two pods are set right within a millisecond or two
@@ -133,16 +149,39 @@ candidates as (
     where asking.began_at <= served.serving_until + interval 1 millisecond and asking.call_id <> served.call_id
 ),
 
-parents as (
+-- most calls have one candidate, and nothing to choose
+counted as (
     select
-        candidates.*,
-        is_crowded or count(*) over (partition by call_id) > 1 as is_unsure,
+        call_id,
+        any_value(parent_hop_id) as parent_hop_id,
+        any_value(began_at) as began_at,
+        any_value(ended_at) as ended_at,
+        any_value(serving_since) as serving_since,
+        any_value(serving_until) as serving_until,
+        any_value(is_crowded) as is_unsure,
+        count(*) > 1 as is_open,
     from candidates
+    group by call_id
+),
+
+chosen as (
+    select
+        candidates.* exclude (is_crowded),
+        true as is_unsure,
+    from candidates
+    semi join (select call_id, from counted where is_open) as open using (call_id)
     left join in_order using (call_id, parent_hop_id)
     qualify row_number() over (
         partition by call_id
         order by in_order.parent_hop_id is not null desc, serving_since desc, serving_until, candidates.parent_hop_id
     ) = 1
+),
+
+parents as (
+    select * exclude (is_open), from counted
+    where not is_open
+    union all by name
+    select *, from chosen
 ),
 
 -- the union of the children's time inside the parent's: siblings that run side by side count once
@@ -152,6 +191,17 @@ clipped as (
         greatest(began_at, serving_since) as began_at,
         least(ended_at, serving_until) as ended_at,
     from parents
+    where least(ended_at, serving_until) > greatest(began_at, serving_since)
+),
+
+of_parents as (
+    select
+        parent_hop_id,
+        min(began_at) as began_at,
+        max(ended_at) as ended_at,
+        count(*) > 1 as is_open,
+    from clipped
+    group by parent_hop_id
 ),
 
 covered as (
@@ -161,10 +211,16 @@ covered as (
             partition by parent_hop_id order by began_at, ended_at rows between unbounded preceding and 1 preceding
         ) as covered_until,
     from clipped
-    where ended_at > began_at
+    semi join (select parent_hop_id, from of_parents where is_open) as open using (parent_hop_id)
 ),
 
 below as (
+    select
+        parent_hop_id as hop_id,
+        date_diff('millisecond', began_at, ended_at) as below_ms,
+    from of_parents
+    where not is_open
+    union all
     select
         parent_hop_id as hop_id,
         sum(greatest(0, date_diff('millisecond', greatest(began_at, coalesce(covered_until, began_at)), ended_at)))

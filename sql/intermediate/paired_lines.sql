@@ -1,5 +1,5 @@
 -- one row per attempt whose two sides were both logged: the client's line and the server's
--- key: server_source, server_line_number
+-- key: server_line_id
 -- What sure_pairs leaves over is told apart by time, all clocks set right: a server's line lies within its client's.
 -- Rounds, surest first: both socket addresses; the server's address alone, for servers that log an X-Forwarded-For
 -- address with port 0; connections that were closed before a request; and the attempts that a retried call made
@@ -8,6 +8,7 @@ with
 
 lines as not materialized (
     select
+        line_id,
         source,
         line_number,
         direction,
@@ -70,7 +71,7 @@ clients as (
         ),
     from lines
     anti join fitting_pairs
-        on lines.source = fitting_pairs.client_source and lines.line_number = fitting_pairs.client_line_number
+        on lines.line_id = fitting_pairs.client_line_id
     left join pod_clocks on lines.client_ip = pod_clocks.address
     where direction <> 'inbound'
 ),
@@ -84,7 +85,7 @@ servers as (
         lines.started_at as logged_at,
     from lines
     anti join fitting_pairs
-        on lines.source = fitting_pairs.server_source and lines.line_number = fitting_pairs.server_line_number
+        on lines.line_id = fitting_pairs.server_line_id
     left join pod_clocks on lines.local_ip = pod_clocks.address
     where direction = 'inbound' and not is_mirror
 ),
@@ -131,10 +132,8 @@ address_orders as (
     select
         pair_key,
         ordering,
-        one.source as client_source,
-        one.line_number as client_line_number,
-        other.source as server_source,
-        other.line_number as server_line_number,
+        one.line_id as client_line_id,
+        other.line_id as server_line_id,
         date_diff('ms', one.started_at, other.started_at)::double ** 2
             + date_diff('ms', one.ended_at, other.ended_at)::double ** 2
             + coalesce(one.upstream_service_time_ms - other.upstream_service_time_ms, 0)::double ** 2
@@ -146,7 +145,7 @@ address_orders as (
 ),
 
 address_in_order as (
-    select client_source, client_line_number, server_source, server_line_number,
+    select client_line_id, server_line_id,
     from address_orders
     semi join (
         select pair_key, arg_min(ordering, (apart, ordering)) as ordering,
@@ -158,10 +157,8 @@ address_in_order as (
 
 address_by_time as (
     select
-        address_clients.source as client_source,
-        address_clients.line_number as client_line_number,
-        address_servers.source as server_source,
-        address_servers.line_number as server_line_number,
+        address_clients.line_id as client_line_id,
+        address_servers.line_id as server_line_id,
     from address_servers
     asof join address_clients
         on address_clients.pair_key = address_servers.pair_key
@@ -182,13 +179,13 @@ by_address as (
 clients_left as (
     from clients
     anti join by_address
-        on clients.source = by_address.client_source and clients.line_number = by_address.client_line_number
+        on clients.line_id = by_address.client_line_id
 ),
 
 servers_left as (
     from servers
     anti join by_address
-        on servers.source = by_address.server_source and servers.line_number = by_address.server_line_number
+        on servers.line_id = by_address.server_line_id
 ),
 
 endpoint_clients as (
@@ -244,10 +241,8 @@ endpoint_orders as (
     select
         pair_key,
         ordering,
-        one.source as client_source,
-        one.line_number as client_line_number,
-        other.source as server_source,
-        other.line_number as server_line_number,
+        one.line_id as client_line_id,
+        other.line_id as server_line_id,
         date_diff('ms', one.started_at, other.started_at)::double ** 2
             + date_diff('ms', one.ended_at, other.ended_at)::double ** 2
             + coalesce(one.upstream_service_time_ms - other.upstream_service_time_ms, 0)::double ** 2
@@ -259,7 +254,7 @@ endpoint_orders as (
 ),
 
 endpoint_in_order as (
-    select client_source, client_line_number, server_source, server_line_number,
+    select client_line_id, server_line_id,
     from endpoint_orders
     semi join (
         select pair_key, arg_min(ordering, (apart, ordering)) as ordering,
@@ -271,10 +266,8 @@ endpoint_in_order as (
 
 endpoint_by_time as (
     select
-        endpoint_clients.source as client_source,
-        endpoint_clients.line_number as client_line_number,
-        endpoint_servers.source as server_source,
-        endpoint_servers.line_number as server_line_number,
+        endpoint_clients.line_id as client_line_id,
+        endpoint_servers.line_id as server_line_id,
     from endpoint_servers
     asof join endpoint_clients
         on endpoint_clients.pair_key = endpoint_servers.pair_key
@@ -294,10 +287,8 @@ by_endpoint as (
 
 unread as (
     select
-        clients_left.source as client_source,
-        clients_left.line_number as client_line_number,
-        servers_left.source as server_source,
-        servers_left.line_number as server_line_number,
+        clients_left.line_id as client_line_id,
+        servers_left.line_id as server_line_id,
     from servers_left
     asof join clients_left
         on clients_left.upstream_host = servers_left.downstream_local_address
@@ -319,15 +310,14 @@ elsewhere_servers as (
         coalesce(service_addresses.service, '') as to_service,
     from servers_left
     anti join by_endpoint
-        on servers_left.source = by_endpoint.server_source and servers_left.line_number = by_endpoint.server_line_number
+        on servers_left.line_id = by_endpoint.server_line_id
     left join service_addresses on servers_left.downstream_local_address = service_addresses.address
     where servers_left.has_id
 ),
 
 elsewhere_clients as (
     select
-        lines.source,
-        lines.line_number,
+        lines.line_id,
         lines.key,
         lines.path,
         lines.started_at - to_milliseconds(coalesce(pod_clocks.ahead_ms, 0)) as started_at,
@@ -351,10 +341,8 @@ elsewhere_offers as (
 
 elsewhere as (
     select
-        elsewhere_offers.source as client_source,
-        elsewhere_offers.line_number as client_line_number,
-        elsewhere_servers.source as server_source,
-        elsewhere_servers.line_number as server_line_number,
+        elsewhere_offers.line_id as client_line_id,
+        elsewhere_servers.line_id as server_line_id,
     from elsewhere_servers
     asof join elsewhere_offers
         on elsewhere_offers.key = elsewhere_servers.key
@@ -379,10 +367,8 @@ found_by_time as (
 
 matched as (
     select
-        client_source,
-        client_line_number,
-        server_source,
-        server_line_number,
+        client_line_id,
+        server_line_id,
         server_started_at,
         link,
         false as is_earlier,
@@ -393,7 +379,7 @@ matched as (
         servers.logged_at as server_started_at,
     from found_by_time
     inner join servers
-        on found_by_time.server_source = servers.source and found_by_time.server_line_number = servers.line_number
+        on found_by_time.server_line_id = servers.line_id
 )
 
 select * from matched

@@ -1,11 +1,12 @@
 -- one row per line of a connection that was refused before its request could be read: the call that it belongs to
--- key: server_source, server_line_number
+-- key: server_line_id
 -- Plain text at a TLS port, or another protocol, leaves a line without request, id or cluster, which tells no side. It
 -- belongs to the call that last took the same connection; both sockets have to agree.
 with
 
 refusals as (
     select
+        line_id,
         source,
         line_number,
         started_at,
@@ -23,8 +24,7 @@ refusals as (
 
 called as (
     select
-        source,
-        line_number,
+        line_id,
         started_at,
         ended_at,
         upstream_host,
@@ -38,10 +38,8 @@ called as (
 
 paired as (
     select
-        called.source as client_source,
-        called.line_number as client_line_number,
-        refusals.source as server_source,
-        refusals.line_number as server_line_number,
+        called.line_id as client_line_id,
+        refusals.line_id as server_line_id,
         refusals.started_at as server_started_at,
     from refusals
     asof join called
@@ -50,7 +48,7 @@ paired as (
         and called.started_at <= refusals.started_at + interval 1 second
     where refusals.started_at <= called.ended_at + interval 1 second
     qualify row_number() over (
-        partition by called.source, called.line_number
+        partition by called.line_id
         order by refusals.started_at desc, refusals.source, refusals.line_number
     ) = 1
 )

@@ -22,6 +22,7 @@ counted as (
         quantile_cont(duration_ms, [0.5, 0.95]) filter (where kind <> 'tcp') as percentiles_ms,
     from chosen
     group by grouping sets ((service), ())
+    having count(*) > 0
 ),
 
 rated as (

@@ -1,12 +1,11 @@
 -- one row per pair of lines that can be nothing but the two sides of one attempt: each other's only match
--- key: server_source, server_line_number
+-- key: server_line_id
 -- Keys are hashed: 64 bits tell a day's lines apart. What the clocks say does not count, so their difference can be learnt.
 with
 
 lines as (
     select
-        source,
-        line_number,
+        line_id,
         direction,
         started_at,
         ended_at,
@@ -44,8 +43,7 @@ servers as (
 address_clients as (
     select
         hash(key, upstream_host, upstream_local_address) as pair_key,
-        any_value(source) as client_source,
-        any_value(line_number) as client_line_number,
+        any_value(line_id) as client_line_id,
         any_value(has_id) as has_id,
         any_value(started_at) as client_started_at,
         any_value(ended_at) as client_ended_at,
@@ -58,8 +56,7 @@ address_clients as (
 address_servers as (
     select
         hash(key, downstream_local_address, downstream_remote_address) as pair_key,
-        any_value(source) as server_source,
-        any_value(line_number) as server_line_number,
+        any_value(line_id) as server_line_id,
         any_value(started_at) as server_started_at,
         any_value(ended_at) as server_ended_at,
         any_value(downstream_local_address) as server_socket,
@@ -80,8 +77,7 @@ forwarded as (
 endpoint_clients as (
     select
         hash(key, upstream_host) as pair_key,
-        any_value(source) as client_source,
-        any_value(line_number) as client_line_number,
+        any_value(line_id) as client_line_id,
         any_value(has_id) as has_id,
         any_value(started_at) as client_started_at,
         any_value(ended_at) as client_ended_at,
@@ -96,8 +92,7 @@ endpoint_clients as (
 endpoint_servers as (
     select
         hash(key, downstream_local_address) as pair_key,
-        any_value(source) as server_source,
-        any_value(line_number) as server_line_number,
+        any_value(line_id) as server_line_id,
         any_value(started_at) as server_started_at,
         any_value(ended_at) as server_ended_at,
         any_value(downstream_local_address) as server_socket,
@@ -122,10 +117,8 @@ found as (
 
 measured as (
     select
-        client_source,
-        client_line_number,
-        server_source,
-        server_line_number,
+        client_line_id,
+        server_line_id,
         server_started_at,
         link,
         has_id,

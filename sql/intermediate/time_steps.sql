@@ -21,7 +21,7 @@ stepped as (
         *,
         to_seconds((
             select min(seconds)
-            from (select unnest([1, 5, 10, 30, 60, 300, 600, 1800, 3600, 86400]) as seconds)
+            from (select unnest([1, 5, 10, 30, 60, 300, 600, 1800, 3600, 86400, 604800]) as seconds)
             where seconds * 144 >= date_diff('second', first_started_at, last_started_at)
         )) as step,
     from spanned
@@ -32,8 +32,11 @@ grid as (
     select
         step,
         unnest(generate_series(
-            time_bucket(step, first_started_at), time_bucket(step, last_started_at), step
+            time_bucket(step, first_started_at, current_setting('timezone')),
+            time_bucket(step, last_started_at, current_setting('timezone')),
+            step
         )) as step_at,
+        last_started_at - first_started_at > interval 1 day as is_long,
     from stepped
 ),
 
@@ -44,21 +47,32 @@ placed as (
         extract(epoch from step)::bigint as step_seconds,
         row_number() over (order by step_at) - 1 as position,
         row_number() over (order by step_at) as next_position,
-        strftime(step_at, case when extract(epoch from step) < 60 then '%H:%M:%S' else '%H:%M' end) as label,
+        strftime(step_at, case
+            when extract(epoch from step) < 60 then '%H:%M:%S'
+            when not is_long then '%H:%M'
+            when extract(epoch from step) < 86400 then '%d %b %H:%M'
+            else '%d %b'
+        end) as label,
     from grid
 ),
 
--- ticks stand on round times of the day, at most nine of them
+-- ticks stand on round times of the day or on whole days, at most nine of them
 tick_widths as (
     select min(seconds) as tick_seconds
-    from (select unnest([1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 86400]) as seconds)
+    from (
+        select unnest([
+            1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200,
+            86400, 172800, 432000, 864000, 2592000, 7776000
+        ]) as seconds
+    )
     where seconds * 8 >= (select max(next_position) * max(step_seconds) from placed)
 ),
 
 ticked as (
     select
         placed.*,
-        (hour(step_at) * 3600 + minute(step_at) * 60 + second(step_at)) % tick_seconds = 0
+        (hour(step_at) * 3600 + minute(step_at) * 60 + second(step_at)) % least(tick_seconds, 86400) = 0
+            and date_diff('day', date '2000-01-03', step_at::date) % greatest(tick_seconds // 86400, 1) = 0
             or max(next_position) over () <= 2 as is_tick,
     from placed
     cross join tick_widths

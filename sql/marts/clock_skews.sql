@@ -23,6 +23,8 @@ medians as (
         sure_pairs.server_address,
         count(*) as calls,
         median(sure_pairs.difference_ms) as skew_ms,
+        -- the server's interval lies somewhere in the client's; starts and durations are cut to whole milliseconds
+        max(abs(sure_pairs.slack_ms)) / 2 + 1.5 as within_ms,
     from sure_pairs
     inner join half_ways using (client_address, server_address)
     where sure_pairs.has_id and abs(sure_pairs.slack_ms) <= least(half_ways.slack_ms, 1000)
@@ -37,6 +39,7 @@ named as (
         server_names.pod as server_pod,
         medians.calls,
         medians.skew_ms,
+        medians.within_ms,
     from medians
     left join address_names as client_names on medians.client_address = client_names.address
     left join address_names as server_names on medians.server_address = server_names.address

@@ -16,21 +16,23 @@ loads as (
     group by source
 ),
 
-pairs as (
-    select client_source as source, client_line_number as line_number, link, from line_pairs
-    where client_source is not null
-    union
-    select server_source as source, server_line_number as line_number, link, from line_pairs
-    where server_source is not null
+paired as (
+    select client_line_id as line_id from line_pairs
+    where link in ('address', 'endpoint')
+    union all
+    select server_line_id as line_id from line_pairs
+    where link in ('address', 'endpoint')
 ),
 
-paired_lines as (
+lines as (
     select
-        source,
-        line_number,
-        bool_or(link in ('address', 'endpoint')) as is_paired,
-    from pairs
-    group by source, line_number
+        *,
+        line_id in (select line_id from paired where line_id is not null) as is_paired,
+    from access_logs_around
+    cross join session_window
+    where
+        (since is null or started_at >= since)
+        and (until is null or started_at < until)
 ),
 
 in_window as (
@@ -45,8 +47,7 @@ in_window as (
         count(*) filter (where direction = 'unknown') as unknown_direction,
         count(*) filter (where is_paired) as paired,
         count(*) filter (where not is_paired) as unpaired,
-    from access_logs
-    left join paired_lines using (source, line_number)
+    from lines
     group by source
 ),
 

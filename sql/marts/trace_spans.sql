@@ -2,19 +2,33 @@
 -- key: hop_id
 with recursive
 
-hops as (
-    select * from hops
-),
-
 -- times of different pods, each by a clock of its own, set right
 timed as (
     select
-        hops.*,
+        hops.hop_id,
+        hops.call_id,
+        hops.parent_hop_id,
+        hops.client_started_at,
+        hops.client_ended_at,
+        hops.client_duration_ms,
+        hops.server_started_at,
+        hops.server_ended_at,
+        hops.server_duration_ms,
+        hops.below_ms,
+        hops.attempt,
+        hops.attempts,
         to_milliseconds(coalesce(client_clock.ahead_ms, 0)) as client_ahead,
         to_milliseconds(coalesce(server_clock.ahead_ms, 0)) as server_ahead,
     from hops
     left join pod_clocks as client_clock on hops.client_address = client_clock.address
     left join pod_clocks as server_clock on hops.server_address = server_clock.address
+),
+
+last_attempts as (
+    select call_id, arg_max(hop_id, attempt) as last_hop_id,
+    from timed
+    where attempts > 1
+    group by call_id
 ),
 
 -- a call without a parent began a trace, which is named by its last attempt; one whose parent lies outside the window
@@ -23,15 +37,14 @@ placed as (
     select
         hop_id,
         case when parent_hop_id in (select hop_id from hops) then parent_hop_id end as parent_hop_id,
-        last_value(hop_id) over (
-            partition by call_id order by attempt rows between unbounded preceding and unbounded following
-        ) as last_hop_id,
+        coalesce(last_hop_id, hop_id) as last_hop_id,
         coalesce(client_started_at - client_ahead, server_started_at - server_ahead) as began_at,
         coalesce(client_ended_at - client_ahead, server_ended_at - server_ahead) as ended_at,
         greatest(0, coalesce(client_duration_ms, server_duration_ms) - below_ms) as self_ms,
         attempt = attempts as is_last_attempt,
         attempt > 1 as is_repeat,
     from timed
+    left join last_attempts using (call_id)
 ),
 
 -- walking back from a parent's end: the child that ended last, then the last one that ended before that one began

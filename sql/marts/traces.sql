@@ -6,33 +6,64 @@ spans as (
     select * from trace_spans
 ),
 
-hops as (
-    select * from hops
-),
-
 -- a pod that began a request while it served another one has probably not passed the request id on
-serving as (
-    select server_address, server_started_at, server_ended_at, hop_id from hops
-    where server_started_at is not null and kind <> 'tcp'
-),
-
 begun_by_pods as (
     select
         spans.trace_id,
         hops.client_address,
         hops.started_at,
+        epoch(hops.started_at)::bigint // 10 as tenth,
     from spans
     inner join hops using (hop_id)
-    where spans.hop_id = spans.trace_id and hops.kind <> 'tcp' and hops.client_reporter <> 'gateway' and hops.client_source is not null
+    where
+        spans.hop_id = spans.trace_id
+        and hops.kind <> 'tcp'
+        and hops.client_reporter <> 'gateway'
+        and hops.client_source is not null
+),
+
+serving as (
+    select
+        hop_id as serving_hop_id,
+        server_address,
+        server_started_at,
+        server_ended_at,
+        server_ended_at > server_started_at + interval 1 minute as is_long,
+    from hops
+    where
+        server_started_at is not null
+        and kind <> 'tcp'
+        and server_address in (select client_address from begun_by_pods)
+),
+
+-- comparing all that a pod did with all that it served would not end: every ten seconds by themselves, but for streams
+serving_by_tenths as (
+    select
+        *,
+        unnest(generate_series(
+            epoch(server_started_at)::bigint // 10, epoch(server_ended_at)::bigint // 10
+        )) as tenth,
+    from serving
+    where not is_long
 ),
 
 broken as (
     select
         begun_by_pods.trace_id,
-        serving.hop_id as serving_hop_id,
+        serving.serving_hop_id,
         serving.server_started_at as serving_since,
     from begun_by_pods
-    inner join serving
+    inner join serving_by_tenths as serving
+        on begun_by_pods.client_address = serving.server_address
+        and begun_by_pods.tenth = serving.tenth
+        and begun_by_pods.started_at between serving.server_started_at and serving.server_ended_at
+    union all
+    select
+        begun_by_pods.trace_id,
+        serving.serving_hop_id,
+        serving.server_started_at as serving_since,
+    from begun_by_pods
+    inner join (select *, from serving where is_long) as serving
         on begun_by_pods.client_address = serving.server_address
         and begun_by_pods.started_at between serving.server_started_at and serving.server_ended_at
 ),
@@ -63,7 +94,8 @@ guessed_traces as (
 ),
 
 logging_addresses as (
-    select distinct server_address from serving
+    select distinct server_address from hops
+    where server_started_at is not null and kind <> 'tcp'
 ),
 
 sides as (

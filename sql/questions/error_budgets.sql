@@ -11,7 +11,7 @@ lines as (
 ),
 
 called as (
-    select distinct service from lines
+    select distinct service, true as is_called, from lines
     where direction <> 'inbound'
 ),
 
@@ -23,7 +23,8 @@ minutes as (
         count(*) as calls,
         count(*) filter (where is_error) as failed,
     from lines
-    where direction <> 'inbound' or service not in (from called)
+    left join called using (service)
+    where direction <> 'inbound' or called.is_called is null
     group by all
 ),
 

@@ -7,7 +7,7 @@ around as (
 ),
 
 in_window as (
-    select around.* exclude (ended_at)
+    select around.* exclude (ended_at, line_id)
     from around
     cross join session_window
     where

@@ -83,7 +83,8 @@ judged as (
         flagged.* exclude (grpc_status),
         coalesce(
             response_code >= 500
-            or (response_code < 400 and list_has_any(flags, failure_flags))
+            -- an upgraded connection ends when either side closes it, for which Envoy has the flags of a failure
+            or (response_code < 400 and response_code <> 101 and list_has_any(flags, failure_flags))
             or (response_code = 0 and list_contains(flags, 'NR'))
             or response_code_details = 'max_duration_timeout'
             -- the statuses that OpenTelemetry's conventions count as the server's: UNKNOWN, DEADLINE_EXCEEDED,
@@ -136,5 +137,6 @@ select
     is_error,
     source,
     line_number,
+    line_id,
     extra,
 from judged

@@ -155,6 +155,7 @@ def _http_manager(
             "use_remote_address": edge,
             "preserve_external_request_id": edge,
             "stream_idle_timeout": "0s",
+            "upgrade_configs": [{"upgrade_type": "websocket"}],
             "access_log": [_access_log(style)],
             "http_filters": [
                 *filters,
@@ -211,6 +212,12 @@ def _route(mesh: Mesh, route: Route) -> Json:
         "cluster": outbound_cluster_name(mesh.services[route.service], route.subset),
         "timeout": f"{route.timeout_ms / 1000}s",
     }
+    if route.idle_ms:
+        action["idle_timeout"] = f"{route.idle_ms / 1000}s"
+    if route.lasts_ms:
+        action["max_stream_duration"] = {"max_stream_duration": f"{route.lasts_ms / 1000}s"}
+    if route.mirror:
+        action["request_mirror_policies"] = [{"cluster": outbound_cluster_name(mesh.services[route.mirror])}]
     if route.retries:
         retry = action["retry_policy"] = {"retry_on": route.retries.retry_on, "num_retries": route.retries.attempts}
         if route.retries.per_try_ms:

@@ -18,6 +18,9 @@ from tests.mesh.lateness import arrival
 
 Address = tuple[str, int]
 
+UPGRADE = {"connection": "upgrade", "upgrade": "websocket"}
+"""The headers that ask for a WebSocket, and those that grant it."""
+
 _CHUNK = 1 << 16
 _LONGEST_HEAD = 1 << 16
 
@@ -43,6 +46,13 @@ class Reply:
 
 
 @dataclass(frozen=True)
+class Switched:
+    """A connection that becomes a WebSocket: what is said on it, until it is closed."""
+
+    talk: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True)
 class Garbage:
     """Bytes that are no HTTP, after which the connection is closed; none at all is an application that crashed."""
 
@@ -57,7 +67,7 @@ class Answer:
     body: bytes
 
 
-Handler = Callable[[Request], Awaitable[Reply | Garbage]]
+Handler = Callable[[Request], Awaitable[Reply | Switched | Garbage]]
 
 
 async def serve(handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -67,6 +77,11 @@ async def serve(handler: Handler, reader: asyncio.StreamReader, writer: asyncio.
         reply = await handler(request)
         if isinstance(reply, Garbage):
             writer.write(reply.raw)
+            return
+        if isinstance(reply, Switched):
+            writer.write(conn.send(h11.InformationalResponse(status_code=101, headers=[*UPGRADE.items()])) or b"")
+            async for words in reply.talk:
+                writer.write(words)
             return
         await _send_reply(conn, writer, reply)
         if conn.our_state is not h11.DONE or conn.their_state is not h11.DONE:
@@ -151,6 +166,8 @@ class Connection:
 
     async def _read_answer(self) -> Answer:
         head = await _next_event(self._conn, self._reader)
+        if isinstance(head, h11.InformationalResponse) and head.status_code == 101:
+            return Answer(101, self._conn.trailing_data[0] + await self._reader.read())
         if not isinstance(head, h11.Response):
             raise ConnectionError(f"no answer but {head}")
         body = b""

@@ -9,15 +9,15 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.mesh import grpc, http1
 from tests.mesh.apps import App, Behaviour, elapsed_ms
-from tests.mesh.http1 import Garbage, Reply, Request
+from tests.mesh.http1 import UPGRADE, Garbage, Reply, Request, Switched
 from tests.mesh.lateness import late_ms
 from tests.mesh.plans import PLAN_HEADER, Step, from_header
 from tests.mesh.town import DROPS_ID, VARIANT_HEADER
-from tests.mesh.truth import SPAN_HEADER, Call, Notebook, Served, TcpSession
+from tests.mesh.truth import MIRROR_MARK, SPAN_HEADER, Call, Notebook, Served, TcpSession
 from tests.mesh.world import Mesh, Pod
 
 _STALL_MS = 500
@@ -56,13 +56,15 @@ class PlannedApp:
         await self.app.hang_up()
         await self.app.stop()
 
-    async def _serve_http(self, request: Request) -> Reply | Garbage:
+    async def _serve_http(self, request: Request) -> Reply | Switched | Garbage:
         step, note, failure = await self._work(request)
         if step.ends in ("crash", "garbage"):
             self._done(note, None)
             return Garbage(_NO_HTTP if step.ends == "garbage" else b"")
         status = failure or step.status
-        self._done(note, status)
+        self._done(note, 101 if step.upgrades else status)
+        if step.upgrades:
+            return Switched(_parts(step))
         if step.chunks or step.ends == "cut":
             return Reply(status, _parts(step))
         return Reply(status, b"ok\n")
@@ -76,7 +78,7 @@ class PlannedApp:
 
     async def _work(self, request: Request) -> tuple[Step, Served, int]:
         """Note one attempt and do its work; the last value is the status that a failure below or the plan demands."""
-        note = Served(request.headers.get(SPAN_HEADER, ""), self.pod.ip, request.headers.get("x-request-id"))
+        note = Served(self._span(request), self.pod.ip, request.headers.get("x-request-id"))
         note.late_ms = late_ms(request.arrived)
         self.notebook.served.append(note)
         step = from_header(request.headers.get(PLAN_HEADER))
@@ -93,6 +95,16 @@ class PlannedApp:
             return step, note, 0
         return step, note, _verdict(statuses)
 
+    def _span(self, request: Request) -> str:
+        """Name the call that is served; a mirrored one has a name of its own, under which it is noted here."""
+        span = request.headers.get(SPAN_HEADER, "")
+        if MIRROR_MARK not in request.headers.get("host", ""):
+            return span
+        original = next(call for call in self.notebook.calls if call.span == span)
+        mirrored = replace(original, callee=self.app.service.short, span=span + MIRROR_MARK)
+        self.notebook.mirrored.append(mirrored)
+        return mirrored.span
+
     def _done(self, note: Served, status: int | None) -> None:
         note.app_ms, note.status, note.completed = elapsed_ms(note.began), status, True
 
@@ -105,6 +117,7 @@ class PlannedApp:
         """Make one call on behalf of a request being served; give its status, None if no answer came."""
         callee = self.mesh.services.get(step.to)
         headers = {PLAN_HEADER: step.to_header(), **({VARIANT_HEADER: step.variant} if step.variant else {})}
+        headers |= UPGRADE if step.upgrades else {}
         if callee is None:
             return await self._call_stranger(served, step, headers)
         if callee.protocol == "tcp":

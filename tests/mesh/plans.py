@@ -40,6 +40,8 @@ class Step:
     then: tuple[Step, ...] = ()
     at_once: bool = False
     """The calls of `then` run side by side."""
+    upgrades: bool = False
+    """The connection becomes a WebSocket, on which the called application talks `chunks` times."""
     tolerates: bool = False
     """The application answers well though a call of `then` failed."""
     leaves_after_ms: int = 0

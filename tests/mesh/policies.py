@@ -1,11 +1,12 @@
 """What istiod adds to a proxy's configuration for mTLS and access policies: contexts, filters, and where they apply.
 
-Which inbound path meets which policy is fixed here: /secret is denied by RBAC, /guarded asks an external service
-that answers, /orphaned one that does not, /limited has a token bucket.
+Which inbound path meets which policy is fixed here: /secret is denied by RBAC, /token needs a token, /guarded asks an
+external service that answers, /orphaned one that does not, /limited has a token bucket, /scripted meets a script.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.mesh.certs import Files
@@ -82,9 +83,38 @@ def inbound_filters() -> list[Json]:
             "name": "envoy.filters.http.rbac",
             "typed_config": {"@type": f"{_HTTP}.rbac.v3.RBAC", "rules": rules},
         },
+        {"name": "envoy.filters.http.jwt_authn", "typed_config": _tokens()},
         *(_authz(name) for name in _GUARDS),
         {"name": "envoy.filters.http.local_ratelimit", "typed_config": limit},
+        {"name": "envoy.filters.http.lua", "typed_config": _script()},
     ]
+
+
+def _tokens() -> Json:
+    """Demand a token of an issuer whose key nobody holds, as RequestAuthentication with AuthorizationPolicy does."""
+    key = {"kty": "oct", "kid": "meshlog", "alg": "HS256", "k": "bm9ib2R5IHNoYWxsIHNpZ24gd2l0aCB0aGlz"}
+    provider = {"issuer": "https://issuer.example.com", "local_jwks": {"inline_string": json.dumps({"keys": [key]})}}
+    return {
+        "@type": f"{_HTTP}.jwt_authn.v3.JwtAuthentication",
+        "providers": {"issuer": provider},
+        "rules": [{"match": {"prefix": "/token"}, "requires": {"provider_name": "issuer"}}],
+    }
+
+
+def _script() -> Json:
+    """Answer one path from a script that fails, as an EnvoyFilter with Lua may."""
+    return {
+        "@type": f"{_HTTP}.lua.v3.Lua",
+        "default_source_code": {
+            "inline_string": """
+            function envoy_on_request(handle)
+              if handle:headers():get(":path") == "/scripted" then
+                handle:respond({[":status"] = "500"}, "the script has no answer")
+              end
+            end
+            """
+        },
+    }
 
 
 def _authz(name: str) -> Json:

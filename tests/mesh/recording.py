@@ -31,7 +31,7 @@ from tests.mesh.record import _only_one_mesh
 from tests.mesh.scenarios.healthy import background
 from tests.mesh.scene import Scenario, Scene, Town
 from tests.mesh.town import town
-from tests.mesh.truth import Notebook
+from tests.mesh.truth import MIRROR_MARK, Notebook
 from tests.mesh.world import Pod
 
 _SPAN = re.compile(rf',"{TRUTH_KEY}":(null|"([^"]*)")')
@@ -156,6 +156,8 @@ def _write_logs(recording: Recording, logs: Path) -> None:
                 continue  # cut off when the proxy was killed
             line = json.loads(text)
             span = line[TRUTH_KEY]
+            if span and MIRROR_MARK in (line["authority"] or ""):
+                span += MIRROR_MARK
             kept.append(_shifted(_SPAN.sub("", text), recording.setting.clocks_ms.get(workload, 0)))
             if span:
                 recording.spans[name, len(kept)] = span
@@ -175,12 +177,15 @@ def _know_by_sockets(
     """
     noted = _sockets(recording.town)
     for name, number, line in lines:
-        span = noted.get(("client", line["downstream_remote_address"]))
+        peer = str(line["downstream_remote_address"])
+        span = noted.get(("client", peer.split(":")[0], peer))
         if span and _is_outbound(line):
             recording.spans[name, number] = span
             upstream[line["upstream_local_address"]] = span
     for name, number, line in lines:
-        span = noted.get(("server", line["upstream_local_address"])) or upstream.get(line["downstream_remote_address"])
+        pod_ip = str(line["downstream_local_address"]).split(":")[0]
+        application = noted.get(("server", pod_ip, line["upstream_local_address"]))
+        span = application or upstream.get(line["downstream_remote_address"])
         span = recording.town.raw_spans.get(line["downstream_remote_address"], span)
         if span and not _is_outbound(line):
             recording.spans[name, number] = span
@@ -191,10 +196,10 @@ def _is_outbound(line: dict[str, Any]) -> bool:
     return str(line["downstream_local_address"]).startswith("10.")
 
 
-def _sockets(running: Town) -> dict[tuple[str, str], str]:
-    """Name connections without headers by side and by the application's end: the client's own, the server's peer."""
+def _sockets(running: Town) -> dict[tuple[str, str, str], str]:
+    """Name connections without headers by side, pod and the application's end: the client's own, the server's peer."""
     return {
-        (note.side, f"{note.pod_ip if note.side == 'client' else '127.0.0.6'}:{note.port}"): note.span
+        (note.side, note.pod_ip, f"{note.pod_ip if note.side == 'client' else '127.0.0.6'}:{note.port}"): note.span
         for note in running.notebook.sessions
         if note.span
     }

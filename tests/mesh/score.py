@@ -69,7 +69,7 @@ class Judge:
         notebook = recording.notebook
         self.recording, self.notebook = recording, notebook
         self.scores: dict[str, Score] = defaultdict(Score)
-        self.calls = {call.span: call for call in [*notebook.calls, *notebook.tcp_calls]}
+        self.calls = {call.span: call for call in [*notebook.calls, *notebook.tcp_calls, *notebook.mirrored]}
         self.visits = {visit.call.span: visit for visit in notebook.visits}
         self.calls |= {span: visit.call for span, visit in self.visits.items()}
         self.hops = session.rows(_HOPS)

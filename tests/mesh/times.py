@@ -46,8 +46,8 @@ def _is_measured(judge: Judge, scenario: str) -> bool:
 def _misses(judge: Judge, span: str) -> Iterator[Miss]:
     notes, children = judge.served[span], judge.below[span]
     hops = [hop for hop in judge.hops_of.get(span, []) if hop["server_source"]]
-    # a call cut off ends in its sidecar's line when that gave up, and for the application when its connection closes
-    if len(hops) != len(notes) or not all(child.id_passed and child.status for child in children):
+    # a call that is cut off, or was upgraded, ends for the application and for its sidecar at moments of their own
+    if len(hops) != len(notes) or not all(child.id_passed and child.status not in (None, 101) for child in children):
         return
     hops.sort(key=lambda hop: hop["server_started_at"])
     for hop, note in zip(hops, notes, strict=True):

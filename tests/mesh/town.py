@@ -34,6 +34,7 @@ _SERVICES = (
     Service("mailer", "10.96.0.21"),
     Service("search", "10.96.0.22"),
     Service("legacy", "10.96.0.23"),
+    Service("queue", "10.96.0.24", port=5672, protocol="tcp"),
 )
 
 _PODS = (
@@ -45,11 +46,12 @@ _PODS = (
     Pod("mailer", "mailer-v1-8f6d5c7b9-d3vgz", "127.0.21.1", "mailer", "v1", 18021),
     Pod("search", "search-v1-6c7d8f9b5-l6qnx", "127.0.22.1", "search", "v1", 18024),
     Pod("legacy", "legacy-0", "127.0.23.1", "legacy", "v1", 18025, has_sidecar=False),
+    Pod("queue", "queue-0", "127.0.25.1", "queue", "v1", 18026),
 )
 
 _GATEWAY_ROUTES = (
     Route("frontend", name="retrying", prefix="/retrying", retries=ON_5XX),
-    Route("frontend", name="hurried", prefix="/hurried", timeout_ms=200),
+    Route("frontend", name="hurried", prefix="/hurried", timeout_ms=400),
     Route("frontend", name="home", prefix="/work"),
 )
 
@@ -60,7 +62,7 @@ def _variants(service: str, *routes: Route) -> dict[str, tuple[Route, ...]]:
 
 
 _RETRY = Route("", name="retry", retries=ON_5XX)
-_SHORT = Route("", name="short", timeout_ms=200)
+_SHORT = Route("", name="short", timeout_ms=400)
 _SHORT_RETRY = Route("", name="short-retry", timeout_ms=5000, retries=_PER_TRY)
 
 _ROUTES = {
@@ -72,6 +74,9 @@ _ROUTES = {
         Route("", name="delay", fault=Fault(delay_ms=120)),
         Route("", name="abort", fault=Fault(abort_status=503)),
         Route("", name="maintenance", answers=503),
+        Route("", name="idle", idle_ms=200),
+        Route("", name="lasting", lasts_ms=200),
+        Route("", name="mirrored", mirror="inventory"),
         Route("", "v9", name="dangling", is_dangling=True),
         Route("", "empty", name="empty"),
         Route("", "empty", name="empty-retry", retries=ON_5XX),
@@ -81,6 +86,7 @@ _ROUTES = {
         Route("", "plain", name="plain"),
         Route("", "plain", name="plain-retry", retries=ON_5XX),
         Route("", "stranger", name="stranger"),
+        Route("", "stranger", name="stranger-retry", retries=ON_5XX),
         Route("", "void", name="void"),
         Route("", "void", name="void-retry", retries=ON_5XX),
     ),
@@ -90,8 +96,8 @@ _ROUTES = {
     **_variants("inventory", _RETRY),
     **_variants("mailer", _RETRY),
     **_variants("search", _RETRY),
-    **_variants("cart", _RETRY),
-    **_variants("legacy", Route("", "mutual", name="mutual")),
+    **_variants("cart", _RETRY, _SHORT),
+    **_variants("legacy", Route("", "mutual", name="mutual"), Route("", "mutual", name="mutual-retry", retries=ON_5XX)),
     "catalog": (
         Route("catalog", "v2", name="canary", header=(VARIANT_HEADER, "v2")),
         Route("catalog", "v1", name="stable", prefix="/work"),

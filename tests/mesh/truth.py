@@ -18,6 +18,9 @@ from typing import Any
 
 SPAN_HEADER = "x-truth-span"
 
+MIRROR_MARK = "-shadow"
+"""What Envoy adds to the host of a mirrored request; its call's span ends in it, too."""
+
 GATEWAY = "istio-ingressgateway.istio-system"
 """What every outside request comes in by."""
 
@@ -123,6 +126,8 @@ class Notebook:
     """How late a process wakes up, now and then, by the scenario that was played: a busy machine is late everywhere."""
     tcp_calls: list[Call] = field(default_factory=list)
     """Connections as calls, where the driver's plan asked for them."""
+    mirrored: list[Call] = field(default_factory=list)
+    """Copies of calls, as the service that got them knows them: their senders wait for no answer, and log none."""
 
     def truth(self, story: str, cause: str | None, culprit: str | None, recorded_at: str) -> dict[str, Any]:
         """Make the truth file of a story."""

@@ -67,7 +67,9 @@ def _judge_sessions(judge: Judge) -> None:
             name = judge.scenario(note.span)
             expected = (None, None) if note.ok else judge.recording.town.session_verdicts.get(name, (None, None))
             for hop in judge.hops_of.get(note.span, []):
-                _judge(judge.scores[name], expected, hop, "tcp")
+                # a TLS handshake that was cut off tells its client nothing
+                is_hidden = hop["cause"] == "unknown" and hop["server_source"] is None
+                _judge(judge.scores[name], expected, hop, "tcp", is_hidden)
 
 
 def _judge(score: Score, expected: Verdict, told: Row, what: str, is_hidden: bool = False) -> None:

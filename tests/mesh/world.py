@@ -102,6 +102,12 @@ class Route:
     fault: Fault | None = None
     answers: int = 0
     """The status of `http[].directResponse`; 0 for none."""
+    idle_ms: int = 0
+    """How long nothing may move on a request, as an EnvoyFilter may set it."""
+    lasts_ms: int = 0
+    """How long a stream may last, as an EnvoyFilter may set it."""
+    mirror: str = ""
+    """The service that gets a copy of each request (`http[].mirrors`); nobody waits for its answer."""
     is_dangling: bool = False
     """The destination's subset is defined nowhere, so that the proxy has no such cluster."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.mesh.plans import Step
-from tests.mesh.scenarios.table import PAYMENTS, sends
+from tests.mesh.scenarios.table import PAYMENTS, plays, sends
+from tests.mesh.scene import Scene
 
 _APP_5XX = ("app_5xx", PAYMENTS)
 _RETRIED = ("retried", PAYMENTS)
@@ -13,6 +14,16 @@ _CURRENCY = "currency.shop"
 
 def _deep(step: Step) -> Step:
     return Step("orders", then=(Step("cart"), step))
+
+
+async def _timeouts_at_one_pod(scene: Scene) -> None:
+    """One of three pods of cart is slower than its callers' timeout, which takes ten calls of each to tell."""
+    app = scene.town.apps["cart-2"]
+    app.lag_ms = 900
+    hurried = Step("cart", variant="short")
+    await scene.ask(hurried, count=48, at_a_time=6, blame=("slow_endpoint", "cart.shop"), only_failed=True)
+    await scene.settle()
+    app.lag_ms = 0
 
 
 SCENARIOS = (
@@ -94,34 +105,36 @@ SCENARIOS = (
         Step("currency", ends="reset", variant="retry"),
         blame=("upstream_reset", _CURRENCY),
     ),
-    sends("slow_upstream", Step("payments", takes_ms=450, variant="short"), share=0.5, blame=_SLOW, apart=True),
+    sends("slow_upstream", Step("payments", takes_ms=900, variant="short"), share=0.5, blame=_SLOW, apart=True),
     sends(
         "slow_upstream_per_try",
         Step("payments", takes_ms=450, variant="short-retry"),
         share=0.5,
         blame=_SLOW,
     ),
+    sends("slow_upstream_max_duration", Step("payments", takes_ms=450, variant="lasting"), share=0.5, blame=_SLOW),
+    plays("slow_endpoint_timeouts", _timeouts_at_one_pod),
     sends(
         "slow_upstream_http2",
-        Step("ledger", takes_ms=450, variant="short"),
+        Step("ledger", takes_ms=900, variant="short"),
         share=0.5,
         blame=("slow_upstream", "ledger.shop"),
     ),
     sends(
         "slow_upstream_grpc",
-        Step("currency", takes_ms=450, variant="short"),
+        Step("currency", takes_ms=900, variant="short"),
         share=0.5,
         blame=("slow_upstream", _CURRENCY),
     ),
     sends(
         "slow_upstream_deep",
-        Step("orders", variant="short", then=(Step("payments", takes_ms=450),)),
+        Step("orders", variant="short", then=(Step("payments", takes_ms=900),)),
         share=0.5,
         blame=_SLOW,
     ),
     sends(
         "slow_upstream_gateway",
-        Step("orders", then=(Step("cart"), Step("payments", takes_ms=450))),
+        Step("orders", then=(Step("cart"), Step("payments", takes_ms=900))),
         path="/hurried",
         share=0.5,
         blame=_SLOW,

@@ -42,6 +42,16 @@ async def _app_down_deep(scene: Scene) -> None:
     await _stopped(scene, "inventory", _deep(Step("inventory")), blame=("app_down", _INVENTORY))
 
 
+async def _tcp_app_down(scene: Scene) -> None:
+    """A raw connection may be refused before its TLS handshake is over, which hides from its client what was wrong."""
+    app = scene.town.apps["queue"]
+    await scene.ask(Step("queue", chunks=2))
+    await scene.settle()
+    await app.stop()
+    await scene.ask(Step("queue"), tolerates=True, session_blame=("app_down", "queue.shop"))
+    await app.start()
+
+
 async def _pod_gone(scene: Scene) -> None:
     """The pod ends in good order, its endpoint stays: the first refusal is the start of three scenarios."""
     await scene.ask(Step("mailer"))
@@ -101,8 +111,11 @@ SCENARIOS = (
     sends("tls_plain_to_strict", Step("payments", variant="plain"), blame=_MISMATCH),
     sends("tls_plain_to_strict_retries", Step("payments", variant="plain-retry"), blame=_MISMATCH),
     sends("tls_to_plain", Step("legacy", variant="mutual"), blame=("tls_mismatch", "legacy.shop")),
+    sends("tls_to_plain_retries", Step("legacy", variant="mutual-retry"), blame=("tls_mismatch", "legacy.shop")),
     plays("tls_plain_scrape", _plain_scrape),
     sends("tls_identity", Step("payments", variant="stranger"), blame=("tls_identity", PAYMENTS)),
+    sends("tls_identity_retries", Step("payments", variant="stranger-retry"), blame=("tls_identity", PAYMENTS)),
+    plays("tcp_app_down", _tcp_app_down),
     sends("tcp_denied", Step("sessions", variant="6380"), session_blame=("denied", _SESSIONS), tolerates=True),
     sends(
         "tcp_overload",

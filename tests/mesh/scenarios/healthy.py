@@ -89,6 +89,8 @@ SCENARIOS = (
     plays("one_id_for_ever", _one_id_for_ever),
     sends("http_stream", Step("catalog", chunks=8, pause_ms=15), share=0.5),
     sends("grpc_stream", Step("currency", chunks=6, pause_ms=15), share=0.5),
+    sends("websocket", Step("payments", upgrades=True, chunks=8, pause_ms=15), Step("cart"), share=0.5),
+    sends("mirrored", Step("payments", variant="mirrored"), Step("cart")),
     sends("tcp", Step("sessions", chunks=3), Step("cart"), apart=True),
     plays("probes", _probes),
     plays("slow_endpoint", _slow_pod),
