@@ -12,6 +12,7 @@ import click
 
 from pipeline import __version__
 from pipeline.cli.ask import ask
+from pipeline.cli.connect import connect
 from pipeline.cli.diagnose import diagnose
 from pipeline.cli.ingest import ingest
 from pipeline.cli.inspect import inspect
@@ -73,5 +74,5 @@ def cli() -> None:
     """Hold the verbs together."""
 
 
-for verb in (ingest, inspect, diagnose, trace, report, questions, ask, sql, shell, status):
+for verb in (ingest, inspect, diagnose, trace, report, questions, ask, sql, shell, connect, status):
     cli.add_command(verb)

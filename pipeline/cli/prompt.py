@@ -15,6 +15,7 @@ import click
 
 from pipeline.cli.options import FORMATS, answer, as_seen, has_colour, terminal_width
 from pipeline.errors import MeshlogError, UsageError
+from pipeline.query.models import table_named
 from pipeline.query.questions import load_questions, question_lines, question_named, values
 from pipeline.query.session import Session
 from pipeline.query.spoken import folded
@@ -114,7 +115,7 @@ def _lines(shell: Shell, command: str, arguments: list[str]) -> Iterable[str]:
         case ".tables", []:
             return _tables(shell.session, width)
         case ".describe", [table]:
-            return _columns(shell.session, _known(shell.session, table), width)
+            return _columns(shell.session, table_named(table, shell.session.tables), width)
         case ".questions", []:
             return question_lines(load_questions(shell.own), width)
         case ".ask", [name, *typed]:
@@ -156,12 +157,6 @@ def _columns(session: Session, table: str, width: int) -> Iterator[str]:
     room = max(len(name) for name, _, _ in columns) + 2
     for name, kind, meaning in columns:
         yield from (line.text for line in folded(f"{name:<{room}}", visible(f"{kind}: {meaning}"), width))
-
-
-def _known(session: Session, table: str) -> str:
-    if table not in session.tables:
-        raise UsageError(f"{visible(table)} is no table. Known are {', '.join(session.tables)}")
-    return table
 
 
 def _answer(shell: Shell, query: str, parameters: Mapping[str, Any] | None = None) -> None:
