@@ -19,7 +19,7 @@ connection.execute(open(sys.argv[1], encoding="utf-8").read())
 tables = {}
 for table, in connection.sql("select table_name from information_schema.tables").fetchall():
     rows = connection.sql(f'select count(*), bit_xor(hash(t)) from "{table}" as t').fetchall()
-    tables[table] = [str(value) for value in rows[0]]
+    tables[table] = [None if value is None else str(value) for value in rows[0]]
 assert "pipeline" not in sys.modules
 print(json.dumps({"tables": tables, "answers": [str(connection.sql(query).fetchall()) for query in sys.argv[2:]]}))
 """

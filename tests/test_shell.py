@@ -103,7 +103,7 @@ class Terminal:
         settings = {
             "TERM": "xterm",
             "PAGER": "cat",
-            "PROMPT_TOOLKIT_NO_CPR": "1",
+            "PROMPT_TOOLKIT_NO_CPR": "1", "NO_COLOR": "1",
             "COLUMNS": "80",
             "LINES": "24",
             **environment,

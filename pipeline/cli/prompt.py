@@ -172,6 +172,6 @@ def _show(text: str, shell: Shell) -> None:
 
     is_long = text.count("\n") >= shutil.get_terminal_size().lines
     if is_long and shell.has_pager and sys.stdin.isatty() and sys.stdout.isatty():
-        click.echo_via_pager(text, color=has_colour())
+        click.echo_via_pager(text.removesuffix("\n"), color=has_colour())
     else:
         click.echo(text, nl=False, color=has_colour())
