@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check verify bench clean
+.PHONY: demo test check verify bench bench-ingest bench-models clean
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("meshlog needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
@@ -34,8 +34,13 @@ check: .venv/installed ## all that CI does
 	.venv/peers/bin/python -m pip install --quiet --disable-pip-version-check 'polars>=2.1.0' 'chdb>=4.4.0'
 	@touch $@
 
-bench: .venv/installed .venv/peers/installed ## against others: about an hour, 12 GB; BENCH='--lines 100000 --runs 1' for less
+bench: bench-ingest bench-models ## every figure and goal
+
+bench-ingest: .venv/installed .venv/peers/installed ## against others: about an hour, 12 GB; BENCH='--lines 100000 --runs 1' for less
 	$(BIN)/python -m bench.ingest $(BENCH)
+
+bench-models: .venv/installed ## the models on a day of up to 20 million lines: 2 GB; MODELS='--lines 100000,1000000' for less
+	$(BIN)/python -m bench.models $(MODELS)
 
 verify: .venv/installed ## record a mesh that knows the truth, and hold the models against it
 	$(BIN)/python -m tests.mesh.verify

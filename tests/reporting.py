@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.ingest.load import load
 from pipeline.report.nightly import write_nightly
+from pipeline.report.periods import Period, day_period
 from tests.ingesting import line
 
 DAY = date(2021, 2, 18)
@@ -27,12 +28,16 @@ HOSTILE = (
 """What a caller can write into a path, a header or a request id."""
 
 
-def page_of(folder: Path, *log: bytes, name: str = "access.log", **options: Any) -> Path:
-    """Make a lake of some lines and write the page of their day."""
+def page_of(folder: Path, *log: bytes, name: str = "access.log", period: Period | None = None, **options: Any) -> Path:
+    """Make a lake of some lines and write the page of their day, or of another period."""
     (folder / "logs").mkdir(parents=True)
     (folder / "logs" / name).write_bytes(b"".join(log))
     load([str(folder / "logs" / name)], folder / "lake")
-    return write_nightly(folder / "lake", DAY, folder / "out", **options)
+    return write_nightly(folder / "lake", period or day_period(DAY), folder / "out", **options)
+
+
+_MORNING_MS = (7 * 3600 + 8 * 60 + 50) * 1000
+"""From midnight to when calls begin unless told otherwise."""
 
 
 def call(number: int = 0, at_ms: int = 0, **changes: Any) -> Iterator[bytes]:
@@ -61,6 +66,22 @@ def call(number: int = 0, at_ms: int = 0, **changes: Any) -> Iterator[bytes]:
             "downstream_remote_address": f"{client}:{20000 + number}",
         }
     )
+
+
+def wide_lines(services: int = 300) -> list[bytes]:
+    """Write a day of a mesh of many services: each calls three others, and every tenth fails a third of its calls."""
+    written: list[bytes] = []
+    for number in range(services * 4):
+        service, second = number % services, number * 86_000 // (services * 4)
+        failed = (
+            {"response_code": 503, "response_flags": "UF"} if service % 10 == 0 and number // services % 3 == 0 else {}
+        )
+        caller = (service - 1) // 3 if service else services
+        name = f"service-{service:03}.team-{service % 12}"
+        client, server = (f"10.{20 + each // 250}.{each % 250}.1" for each in (caller, service))
+        at_ms = second * 1000 - _MORNING_MS
+        written += call(number, at_ms, duration=10 + service % 40, service=name, client=client, server=server, **failed)
+    return written
 
 
 def quiet_lines() -> list[bytes]:

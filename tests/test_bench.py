@@ -8,11 +8,15 @@ import pytest
 import zstandard
 from ingesting import Lake
 
-from bench import lines, shop
+from bench import day, lines, models, shop
+from bench.measure import Contender, Run
 from bench.peers import NUMBERS, TEXTS
 from pipeline.ingest.load import Summary
+from pipeline.query.session import open_session
 
 COUNT = 2_000
+
+DAY_LINES = 20_000
 
 OLD_STYLE_LACKS = {"response_code_details", "connection_termination_details", "extra"}
 
@@ -104,3 +108,64 @@ def test_the_peers_know_the_keys_of_the_lines() -> None:
     record = shop.scenes()[0][0]
 
     assert sorted(("start_time", *NUMBERS, *TEXTS)) == sorted(record)
+
+
+@pytest.fixture(scope="module")
+def day_lake(tmp_path_factory) -> Path:
+    """A lake of a small day."""
+    lake = tmp_path_factory.mktemp("day") / "lake"
+    day.write(DAY_LINES, lake)
+    return lake
+
+
+def test_a_day_has_both_sides_of_its_calls(day_lake) -> None:
+    """Nearly all lines pair, requests go through several services, and some fail for the reasons of the stories."""
+    with open_session(day_lake) as session:
+        (lines,) = session.rows("select count(*) as rows, count(distinct request_id) as ids from access_logs")
+        (hops,) = session.rows("""
+            select
+                avg((link in ('address', 'endpoint'))::int) as paired,
+                count(distinct cause) as causes,
+                count(distinct service) as services,
+            from hops
+        """)
+        (largest,) = session.rows("select max(hops) as hops from traces")
+        wrong = session.rows("from loads where lines <> rows or first_started_at > last_started_at")
+
+    assert abs(lines["rows"] - DAY_LINES) < DAY_LINES / 10
+    assert lines["ids"] < lines["rows"] / 2
+    assert hops["paired"] > 0.95
+    assert hops["causes"] > 1
+    assert hops["services"] > len(shop.NAMESPACES)
+    assert largest["hops"] > 3
+    assert wrong == []
+
+
+def test_the_same_day_every_time(day_lake, tmp_path) -> None:
+    """File by file, as a growth is measured between days that differ in nothing but their number of lines."""
+    day.write(DAY_LINES, tmp_path / "lake")
+    names = [path.relative_to(day_lake) for path in sorted(day_lake.rglob("*.parquet"))]
+
+    assert len({name.parent for name in names}) == day.HOURS
+    assert all((tmp_path / "lake" / name).read_bytes() == (day_lake / name).read_bytes() for name in names)
+
+
+def test_the_models_are_measured_as_processes(tmp_path) -> None:
+    """Every program runs to its end, and every goal has a figure beside it."""
+    measured = models.measure(COUNT, 1, tmp_path)
+    reached = list(models.goals(measured, measured))
+
+    assert [row[1] for row in models.figures(measured)] == [*measured.contenders]
+    assert [contender.failure for contender in measured.contenders.values()] == [None] * len(measured.contenders)
+    assert {name for name in models.LIMITS for goal in reached if name in goal.what} == {*models.LIMITS}
+
+
+def test_growth_is_time_a_line() -> None:
+    """Twice the lines in three times the time is half as much again for each."""
+    sizes = [
+        models.Measured(lines, {name: Contender(name, (), runs=[Run(wall, 1.0, 100.0)]) for name in models.LIMITS})
+        for lines, wall in ((1_000, 1.0), (2_000, 3.0))
+    ]
+    growth = list(models.goals(*sizes))[-1]
+
+    assert (growth.measured, growth.is_met) == ("1.50", False)

@@ -105,6 +105,13 @@ def test_a_format_is_what_it_was(meshlog, empty_lake, kind):
     assert ran.out.replace("(2 rows)\n", "") == GOLDEN[kind]
 
 
+def test_no_progress_is_drawn_into_an_answer(meshlog, empty_lake):
+    """However long a query takes, stdout is the answer alone: DuckDB's own bar is off."""
+    asked = "select current_setting('enable_progress_bar') as is_on"
+
+    assert meshlog("sql", asked, "--lake", empty_lake, "--format", "csv").out == "is_on\nfalse\n"
+
+
 def test_a_file_takes_its_format_from_its_suffix(meshlog, samples_lake, tmp_path):
     """`-o traces.parquet` writes Parquet that holds the same rows; nothing goes to stdout."""
     import pyarrow.parquet as pq

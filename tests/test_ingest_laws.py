@@ -152,6 +152,7 @@ whole_line = one_line().filter(lambda made: b"\n" not in made)
 
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(whole_line)
+@example(json.dumps({**TYPED, "trace": 1 << 64}).encode())
 def test_a_row_of_the_scanner_is_the_row_of_the_reference(made: bytes) -> None:
     """The scanner may decline any line, but what it delivers is what reading the line alone gives."""
     _assert_agreement([made])

@@ -69,7 +69,7 @@ def test_grain_and_meanings_are_comments_in_duckdb(session):
         "select comment from duckdb_columns() where table_name = 'error_rates' and column_name = 'errors'"
     )
 
-    assert table == [{"comment": "one row per minute, direction and cluster"}]
+    assert table == [{"comment": "one row per minute, direction, cluster and service"}]
     assert column == [{"comment": "lines with is_error"}]
 
 
@@ -84,15 +84,48 @@ def test_an_empty_lake_answers(empty_lake, name):
 
 
 def test_the_parts_of_a_hop_add_up(session):
-    """Network, proxy, application and below are the client's whole time, wherever both sides were logged."""
+    """The parts are the client's whole time, or the server's where it worked on for longer, and none is negative."""
     wrong = session.rows("""
         from hops
-        where attempt = attempts and app_ms is not null and client_duration_ms >= server_duration_ms
-            and network_ms + proxy_ms + app_ms + below_ms <> client_duration_ms
-            and below_ms <= server_duration_ms
+        where attempt = attempts and body_ms is not null
+            and (
+                network_ms + proxy_ms + body_ms + app_ms + below_ms <> greatest(client_duration_ms, server_duration_ms)
+                or least(network_ms, proxy_ms, body_ms, app_ms, below_ms) < 0
+            )
     """)
 
     assert wrong == []
+    assert session.rows("select count(*) as hops from hops where body_ms is not null")[0]["hops"] > 0
+
+
+def test_a_long_body_is_not_its_proxys_doing(session):
+    """An export that streams for half a second shows in body_ms, and hardly in proxy_ms."""
+    exports = session.rows(
+        "from hops where path = '/export' and service = 'catalog.shop' and client_response_code = 200"
+    )
+
+    assert exports
+    assert all(hop["body_ms"] > 100 > 5 >= hop["proxy_ms"] for hop in exports)
+
+
+def test_an_answer_of_the_proxys_own_tells_no_application_time(session):
+    """Where no application answered, its time is unknown, not 0."""
+    assert session.rows("from hops where app_ms is not null and server_upstream_service_time_ms is null") == []
+    assert session.rows("from hops where network_ms is not null and link in ('client_only', 'server_only')") == []
+
+
+def test_the_critical_path_adds_up(session):
+    """What hops spent themselves on the way that the request waited for is the request's whole time."""
+    wrong = session.rows("""
+        select trace_id, traces.duration_ms, sum(critical_ms) as critical_ms, min(critical_ms) as least_ms,
+        from traces
+        inner join trace_spans using (trace_id)
+        group by trace_id, traces.duration_ms
+        having sum(critical_ms) <> traces.duration_ms or min(critical_ms) < 0
+    """)
+
+    assert wrong == []
+    assert session.rows("from trace_spans where critical_ms > 0 and not is_critical") == []
 
 
 def test_the_law_holds_for_every_source(session):

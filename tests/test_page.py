@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.report.nightly import write_nightly
-from tests.reporting import HOSTILE, SAMPLE_DAY, hostile_lines, large_lines, page_of, quiet_lines
+from pipeline.report.periods import day_period
+from tests.reporting import HOSTILE, SAMPLE_DAY, hostile_lines, large_lines, page_of, quiet_lines, wide_lines
 
 FLAGS = (
     "--headless",
@@ -26,7 +27,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PAGES = ("samples", "quiet", "hostile", "large")
+PAGES = ("samples", "quiet", "hostile", "large", "wide")
 
 
 def missing(what: str, how: str) -> None:
@@ -64,13 +65,14 @@ def browser() -> Iterator[object]:
 
 @pytest.fixture(scope="module")
 def pages(samples_lake, tmp_path_factory) -> dict[str, Path]:
-    """Write the pages: the samples', a quiet day's, a hostile log's and a large mesh's."""
+    """Write the pages: the samples', a quiet day's, a hostile log's, a large mesh's, and one's of 300 services."""
     folder = tmp_path_factory.mktemp("pages")
     return {
-        "samples": write_nightly(samples_lake, SAMPLE_DAY, folder / "samples", tables_format=None),
+        "samples": write_nightly(samples_lake, day_period(SAMPLE_DAY), folder / "samples", tables_format=None),
         "quiet": page_of(folder / "quiet", *quiet_lines(), tables_format=None),
         "hostile": page_of(folder / "hostile", *hostile_lines(), tables_format=None),
         "large": page_of(folder / "large", *large_lines(), tables_format=None),
+        "wide": page_of(folder / "wide", *wide_lines(), tables_format=None),
     }
 
 
@@ -120,7 +122,7 @@ def test_a_page_never_scrolls_sideways(opened, name, width):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("name", ["samples", "hostile"])
+@pytest.mark.parametrize("name", ["samples", "hostile", "wide"])
 def test_a_page_is_accessible(opened, name, width, scheme):
     """Axe finds nothing serious or critical, contrast in light and dark included."""
     try:
@@ -192,7 +194,7 @@ def test_drawings_differ_between_light_and_dark(opened):
 
 def test_drawings_stay_inside_their_frames(opened):
     """Labels and figures of every drawing lie inside it and do not run into each other, with the longest names too."""
-    for name in ("samples", "large"):
+    for name in ("samples", "large", "wide"):
         for width in (360, 1280):
             page = opened(name, width).page
             outside = page.evaluate(

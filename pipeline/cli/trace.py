@@ -30,9 +30,10 @@ def trace(
 
     A row a hop: from whom to whom, code, duration, and when within the request. Exits with 5 where nothing has that id.
     """
+    from pipeline.query.lookup import around
     from pipeline.query.spoken import spans_of, waterfall_lines
 
-    with open_window(lake, since, until, timezone) as session:
+    with open_window(lake, since, until, timezone) as window, around(window, request_id) as session:
         if format or output:
             answer(session, spans_of(request_id), format, output)
         else:

@@ -64,6 +64,9 @@ def strip(line: bytes, most: int = MOST) -> tuple[str, bytes, Origin] | None:
     if b"\x1b" in line[:_HEAD]:
         plain = _COLOURS.sub(b"", line)
         return ("colours", plain, NOWHERE) if plain != line else None
+    # most of what a proxy says besides holds no record anywhere: one look instead of a hundred
+    if _RECORD.search(line) is None and b"\x1b" not in line:
+        return None
     for prefix in PREFIXES:
         if found := prefix.pattern.match(line):
             rest = line[found.end() :]

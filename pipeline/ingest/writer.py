@@ -48,8 +48,11 @@ def arranged(tables: Sequence[pa.Table]) -> pa.Table:
     # numbers of 16 bits, as nearly all are, are sorted in one pass
     group = group.astype(np.min_scalar_type(group.max(initial=0)))
     order = pa.array(by_time[np.argsort(group, kind="stable")])
-    # a column of nulls is the same in any order
-    columns = [column if column.null_count == len(order) else column.take(order) for column in rows.columns]
+    # a column of nulls is the same in any order; an order made by sorting has no number out of bounds
+    columns = [
+        column if column.null_count == len(order) else pc.take(column, order, boundscheck=False)
+        for column in rows.columns
+    ]
     return pa.table(columns, schema=rows.schema)
 
 
@@ -130,10 +133,12 @@ _STATISTICS = ["started_at", "direction", "quarantined_at"]
 def _write(path: Path, table: pa.Table) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     names = set(table.schema.names)
+    # nulls alone take some bytes as they are; a compressor made for each such column costs more than they do
+    compression = {name: "none" if table[name].null_count == table.num_rows else "zstd" for name in names}
     pq.write_table(
         table,
         path,
-        compression="zstd",
+        compression=compression,
         row_group_size=ROW_GROUP,
         use_dictionary=[name for name in _DICTIONARY if name in names],
         column_encoding={name: encoding for name, encoding in _ENCODING.items() if name in names} or None,

@@ -7,7 +7,8 @@ escapes; what a program reads (csv, json, jsonl, parquet) keeps them.
 import io
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -69,10 +70,17 @@ def write_answer(
 
 def write_file(session: Session, sql: str, path: Path, kind: str, parameters: Mapping[str, Any] | None = None) -> None:
     """Write one query's answer to a file, which appears whole or not at all. Raises `MeshlogError`, `QueryError`."""
+    with replacing(path) as file:
+        write_answer(session, sql, file, kind, parameters=parameters)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write to, which becomes `path` once it is whole. Raises `MeshlogError`."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
-            write_answer(session, sql, file, kind, parameters=parameters)
+            yield file
         temporary.replace(path)
     except OSError as error:
         raise MeshlogError(f"{path}: cannot be written: {error.strerror}. Choose another file with -o") from error

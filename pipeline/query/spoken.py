@@ -112,10 +112,11 @@ def waterfall_lines(session: Session, identifier: str, width: int) -> Iterator[L
         raise NoDataError(f"no request with the id {visible(identifier)} began in this window. Try without --since")
     for trace_id, of_trace in spans.items():
         trace = session.rows("from traces where trace_id = $trace_id", {"trace_id": trace_id})[0]
-        yield from _trace(trace, of_trace, width)
+        links = session.rows(question("inferred_links"), {"trace_id": trace_id})
+        yield from _trace(trace, of_trace, links, width)
 
 
-def _trace(trace: Row, spans: list[Row], width: int) -> Iterator[Line]:
+def _trace(trace: Row, spans: list[Row], links: list[Row], width: int) -> Iterator[Line]:
     yield Line(visible(f"request {trace['request_id'] or '(no id)'}"), is_head=True)
     either = f" (either {' or '.join(trace['candidates'])})" if trace["candidates"] else ""
     whom = trace["culprit_service"] or ("not known" if trace["cause"] == "unknown" else "outside the mesh")
@@ -128,6 +129,8 @@ def _trace(trace: Row, spans: list[Row], width: int) -> Iterator[Line]:
     yield Line(visible(f"  entered at {trace['entry_service'] or 'outside'}"))
     if not trace["is_complete"]:
         yield Line("  incomplete: a side was not logged, or a service did not pass x-request-id on")
+    for link in links:
+        yield from folded("  ", visible(_link(link)), width)
     named = [(span, _name(span)) for span in _as_tree(spans)]
     longest = min(max(len(name) for _, name in named), max(20, width - 50))
     began = min(span["started_at"] for span in spans)
@@ -144,6 +147,14 @@ def _trace(trace: Row, spans: list[Row], width: int) -> Iterator[Line]:
         if span["culprit_hop_id"] == span["hop_id"]:
             yield Line(f"  {'  ' * span['depth']}^ {span['cause']}")
     yield Line("")
+
+
+def _link(link: Row) -> str:
+    """Name a trace that nothing but the time ties to this one."""
+    how = "may be a call of" if link["direction"] == "for" else "may have called"
+    trace = ", ".join(filter(None, (f"trace {link['trace_id']}", link["request_id"], link["cause"])))
+    who = f"{how} {link['service'] or 'no service'} ({trace})"
+    return f"{who}: by the time alone, confidence {link['confidence']:.2f}"
 
 
 def _as_tree(spans: list[Row]) -> Iterator[Row]:

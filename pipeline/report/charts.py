@@ -1,6 +1,6 @@
 """Draws a page's charts as static SVG, each twice: wide for a screen or paper, narrow for a phone.
 
-The only module that knows Vega-Altair. A drawing needs no script; its colours are CSS variables of the page's style
+Charts know Vega-Altair, nothing else does. A drawing needs no script; its colours are CSS variables of the page's style
 sheet, so they follow light and dark; and whatever a log wrote is made visible text before it is drawn.
 """
 
@@ -23,39 +23,43 @@ Spec = dict[str, Any]
 WIDE, NARROW = 1080, 328
 """Pixels: the page's text column, and a phone of 360 without its margins."""
 
-PARTS = ("app", "below", "proxy", "network")
+PARTS = ("app", "below", "body", "proxy", "network")
 """The parts of a call's time, in the order in which their bars stand; each has a colour --app, --below, ..."""
 
-_ROWS = alt.NamedData("rows")
-_AXIS_SPACE = 44
+ROWS = alt.NamedData("rows")
+"""The data set of every specification."""
+
+AXIS_SPACE = 44
+"""Pixels left of a plot, for the numbers of its axis."""
 
 
 def error_rate(rows: Sequence[Row], description: str) -> Markup:
     """Draw the error rate of every step of time, and under it the requests that it is a rate of."""
     drawn = [{name: row[name] for name in _OVER_TIME} for row in rows]
-    return _both(lambda width: _over_time(rows, width), drawn, description)
+    return both(lambda width: _over_time(rows, width), drawn, description)
 
 
 def latency(rows: Sequence[Row], description: str) -> Markup:
     """Draw one bar a service: the mean time of its calls, as the parts that it went to."""
-    return _both(_parts, [_service(position, row) for position, row in enumerate(rows)], description)
+    return both(_parts, [_service(position, row) for position, row in enumerate(rows)], description)
 
 
 def waterfall(rows: Sequence[Row], description: str) -> Markup:
     """Draw one request: for each call the client's interval, in it the server's; failed calls in their own colour."""
-    return _both(_intervals, [_call(row) for row in rows], description)
+    return both(_intervals, [_call(row) for row in rows], description)
 
 
-def _both(spec: Callable[[int], Spec], rows: Sequence[Row], description: str) -> Markup:
-    wide, narrow = (_svg(spec(width) | {"datasets": {"rows": rows}}, description) for width in (WIDE, NARROW))
+def both(spec: Callable[[int], Spec], rows: Sequence[Row], description: str) -> Markup:
+    """Draw the specification that `spec` gives for a width twice: wide, and narrow for a phone."""
+    wide, narrow = (svg(spec(width) | {"datasets": {"rows": rows}}, description) for width in (WIDE, NARROW))
     return Markup('<div class="chart wide">{}</div><div class="chart narrow">{}</div>').format(wide, narrow)
 
 
 _VEGAS_ROLES = re.compile(r'(<g[^<>]*?) role="graphics-[^"]*" aria-roledescription="[^"]*"')
 
 
-def _svg(spec: Spec, description: str) -> Markup:
-    """Render to SVG with one role and one name instead of Vega's own for every mark."""
+def svg(spec: Spec, description: str) -> Markup:
+    """Render a specification with its data to SVG, with one role and one name instead of Vega's own for every mark."""
     svg: str = _VEGAS_ROLES.sub(r"\1", vl_convert.vegalite_to_svg(spec))
     opening, rest = svg.split(">", 1)
     opening = opening.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
@@ -63,7 +67,8 @@ def _svg(spec: Spec, description: str) -> Markup:
     return Markup(opening) + named + Markup(rest)  # noqa: S704 (Vega escapes the texts that it draws)
 
 
-def _spec(chart: alt.LayerChart | alt.FacetChart | alt.VConcatChart) -> Spec:
+def spec_of(chart: alt.LayerChart | alt.FacetChart | alt.VConcatChart) -> Spec:
+    """Return a chart's specification, in the page's fonts and colours."""
     axis = alt.AxisConfig(
         labelColor="var(--muted)",
         labelFontSize=12,
@@ -87,16 +92,16 @@ _OVER_TIME = ("position", "next_position", "requests", "failed", "error_rate")
 
 
 def _over_time(rows: Sequence[Row], width: int) -> Spec:
-    above = alt.layer(_steps("error_rate", "var(--fail-fill)", _time_axis([], width), "error rate", ".0%"), data=_ROWS)
+    above = alt.layer(_steps("error_rate", "var(--fail-fill)", _time_axis([], width), "error rate", ".0%"), data=ROWS)
     axis = _time_axis(rows, width)
     below = alt.layer(
         _steps("requests", "var(--calm)", axis, "requests", "~s"),
         _steps("failed", "var(--fail-fill)", axis, "requests", "~s"),
-        data=_ROWS,
+        data=ROWS,
     )
-    plot = width - _AXIS_SPACE - 28
+    plot = width - AXIS_SPACE - 28
     parts = (above.properties(width=plot, height=120), below.properties(width=plot, height=72))
-    return _spec(alt.vconcat(*parts, spacing=20).resolve_scale(x="shared"))
+    return spec_of(alt.vconcat(*parts, spacing=20).resolve_scale(x="shared"))
 
 
 def _steps(field: str, colour: str, axis: alt.Axis, title: str, number: str) -> alt.Chart:
@@ -111,10 +116,10 @@ def _steps(field: str, colour: str, axis: alt.Axis, title: str, number: str) -> 
         titleY=-8,
         tickCount=2,
         tickMinStep=0.01 if "%" in number else 1,
-        minExtent=_AXIS_SPACE,
-        maxExtent=_AXIS_SPACE,
+        minExtent=AXIS_SPACE,
+        maxExtent=AXIS_SPACE,
     )
-    bars = alt.Chart(_ROWS).transform_filter(f"datum.{field} > 0")
+    bars = alt.Chart(ROWS).transform_filter(f"datum.{field} > 0")
     drawn: alt.Chart = bars.mark_rect(stroke="var(--paper)", strokeWidth=0.5).encode(
         x=alt.X("position:Q", axis=axis, scale=alt.Scale(nice=False, domain=_from_zero(1))),
         x2="next_position:Q",
@@ -146,7 +151,7 @@ _TIME = "datum.value >= 1000 ? format(datum.value / 1000, '~g') + ' s' : format(
 def _rows_of_bars(width: int, bars: Sequence[alt.Chart]) -> Spec:
     """Write the `label` and the `figure` of every row to its bars."""
     is_wide = width == WIDE
-    row = alt.Chart(_ROWS).encode(y=_row(), color=_ink())
+    row = alt.Chart(ROWS).encode(y=_row(), color=_ink())
     place: dict[str, Any] = {"baseline": "middle", "dy": 0 if is_wide else -13, "fontSize": 12.5}
     indent = alt.ExprRef("14 * datum.indent")
     label = row.mark_text(align="left", dx=indent, **place)
@@ -155,7 +160,7 @@ def _rows_of_bars(width: int, bars: Sequence[alt.Chart]) -> Spec:
         label.encode(x=alt.value(0), text=f"{'label' if is_wide else 'short_label'}:N"),
         figure.encode(x=alt.value(width), text="figure:N"),
     )
-    return _spec(alt.layer(*bars, *texts, data=_ROWS, width=width, height=alt.Step(26 if is_wide else 40)))
+    return spec_of(alt.layer(*bars, *texts, data=ROWS, width=width, height=alt.Step(26 if is_wide else 40)))
 
 
 def _bars(chart: alt.Chart, width: int, inset: int = 0) -> alt.Chart:
@@ -186,7 +191,7 @@ def _ink() -> Any:
 def _parts(width: int) -> Spec:
     colours = alt.Scale(domain=list(PARTS), range=[f"var(--{part})" for part in PARTS])
     place = f"indexof({list(PARTS)}, datum.part)"
-    folded = alt.Chart(_ROWS).transform_fold(list(PARTS), as_=["part", "time"]).transform_calculate(place=place)
+    folded = alt.Chart(ROWS).transform_fold(list(PARTS), as_=["part", "time"]).transform_calculate(place=place)
     bars = _bars(folded, width).encode(
         x=_time("time:Q", width).stack("zero"),
         y=_row(),
@@ -230,7 +235,7 @@ def _intervals(width: int) -> Spec:
 
 def _interval(side: str, colour: str, width: int, inset: int) -> alt.Chart:
     failed = "fail-wait" if side == "client" else "fail-fill"
-    logged = alt.Chart(_ROWS).transform_filter(f"isValid(datum.{side}_from_ms)")
+    logged = alt.Chart(ROWS).transform_filter(f"isValid(datum.{side}_from_ms)")
     return _bars(logged, width, inset).encode(
         x=_time(f"{side}_from_ms:Q", width),
         x2=f"{side}_to_ms:Q",

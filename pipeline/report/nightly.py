@@ -1,29 +1,29 @@
-"""The nightly report: one page for a day, held against the day before, and the same tables as files.
+"""The nightly report: a page, the same in Markdown and JSON, and its tables as files, for a day or any span of time.
 
-Each day is a session of its own, so a number here is the number that `meshlog sql` gives for that day. Whatever the
-page says comes from a model or a question; nothing is counted here.
+A number here is the number that `meshlog sql` gives: each section carries the command that repeats it.
 """
 
 import json
-import shutil
-from contextlib import closing
+import shlex
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import datetime
 from pathlib import Path
-from tempfile import mkdtemp
-from typing import Any, Literal
+from typing import Any
 
 from markupsafe import Markup
 
 from pipeline import __version__
-from pipeline.errors import MeshlogError, NoDataError
-from pipeline.query.session import Session, open_session
-from pipeline.query.window import day_window, zone
-from pipeline.report import charts
+from pipeline.errors import NoDataError
+from pipeline.query.session import open_session
+from pipeline.query.window import zone
+from pipeline.report import charts, graph, multiples
+from pipeline.report.facts import Facts, coverage, gather, verdict
+from pipeline.report.folder import TablesFormat, put
+from pipeline.report.markdown import markdown
+from pipeline.report.objectives import NINES, Objectives
 from pipeline.report.page import render
+from pipeline.report.periods import Period
 from pipeline.report.questions import Answer, ask
-
-TablesFormat = Literal["parquet", "csv", "json"]
 
 TABLES = (
     "traces",
@@ -37,22 +37,43 @@ TABLES = (
 )
 """The tables that are written beside the page."""
 
-_COPY_OPTIONS = {"parquet": "format parquet, compression zstd", "csv": "format csv, header true", "json": "format json"}
+JSON_FORMAT, JSON_VERSION = "meshlog-report", 1
+"""Names the shape of report.json, see docs/report.md; the version grows when a name goes or changes its meaning."""
 
-LIMITS = {
-    "findings": 25,
-    "worst_clusters": 15,
-    "latency_by_service": 25,
-    "failed_requests": 5,
-    "slowest_requests": 5,
-    "retried_edges": 15,
-    "differing_endpoints": 15,
-    "coverage_by_source": 100,
-}
-"""How many rows of each question a page shows; it says how many more there are."""
 
-CALLS_PER_REQUEST = 24
-"""How many calls of one request a waterfall shows."""
+def write_nightly(
+    root: Path,
+    period: Period,
+    out: Path,
+    *,
+    objectives: Objectives = NINES,
+    tables_format: TablesFormat | None = "parquet",
+) -> Path:
+    """Write OUT/index.html, report.md, report.json and tables/*, and return the page's path.
+
+    A failed run changes nothing in `out`. Raises `NoDataError` where the lake has no line of the period, `LakeError`
+    where there is no lake, `MeshlogError` where `out` cannot be written.
+    """
+    with open_session(root, period.window, period.timezone) as session:
+        if not session.rows("select 1 from access_logs limit 1"):
+            raise NoDataError(_no_data(root, period))
+        facts = gather(session, root, period, objectives)
+        pages = {"report.json": _json(facts), "report.md": markdown(facts), "index.html": _page(facts)}
+        put(session, pages, TABLES, out, tables_format)
+    return out / "index.html"
+
+
+def _no_data(root: Path, period: Period) -> str:
+    """Say which days there are instead."""
+    with open_session(root, timezone=period.timezone) as session:
+        days = [str(row["day"]) for row in ask(session, "days_held").rows]
+    if not days:
+        return f"{root}: holds no access-log line yet. Read some with: meshlog ingest PATH --lake {root}"
+    held = ", ".join(days) if len(days) <= 7 else f"{len(days)} days from {days[0]} to {days[-1]}"
+    return f"{root}: holds no access-log line of {period.name} ({period.timezone}). It holds {held}"
+
+
+# ---------- the page
 
 
 @dataclass(frozen=True)
@@ -64,80 +85,35 @@ class Request:
     waterfall: Markup
 
 
-def write_nightly(
-    root: Path, day: date, out: Path, *, timezone: str = "UTC", tables_format: TablesFormat | None = "parquet"
-) -> Path:
-    """Write OUT/index.html and OUT/tables/*, and return the page's path.
-
-    A failed run changes nothing in `out`. Raises `NoDataError` where the lake has no line of that day, `UsageError` for
-    an unknown time zone, `LakeError` where there is no lake.
-    """
-    with closing(open_session(root, day_window(day, timezone), timezone)) as session:
-        if not session.rows("select 1 from access_logs limit 1"):
-            raise NoDataError(_no_data(root, day, timezone))
-        page = _page(session, root, day, timezone)
-        try:
-            return _put(session, page, out, tables_format)
-        except OSError as error:
-            raise MeshlogError(f"{out}: cannot be written: {error.strerror}. Name another folder") from error
-
-
-def _no_data(root: Path, day: date, timezone: str) -> str:
-    """Say which days there are instead."""
-    with closing(open_session(root, timezone=timezone)) as session:
-        days = [str(row["day"]) for row in ask(session, "days_held").rows]
-    if not days:
-        return f"{root}: holds no access-log line yet. Read some with: meshlog ingest PATH --lake {root}"
-    held = ", ".join(days) if len(days) <= 7 else f"{len(days)} days from {days[0]} to {days[-1]}"
-    return f"{root}: holds no access-log line of {day} ({timezone}). It holds {held}"
-
-
-# ---------- what the page says
-
-
-def _page(session: Session, root: Path, day: date, timezone: str) -> str:
-    answers = {name: ask(session, name, limit=limit) for name, limit in LIMITS.items()}
-    totals = ask(session, "day_totals")
-    before = _totals_of(root, day - timedelta(days=1), timezone)
-    parts = ("day_verdict", "coverage_totals", "requests_over_time")
-    answers |= {name: ask(session, name) for name in parts}
-    answers["day_totals"] = totals
-    answers["day_against_before"] = ask(session, "day_against_before", today=_as_json(totals), before=_as_json(before))
-    calls = _calls(session, answers)
+def _page(facts: Facts) -> str:
+    answers = facts.answers
     return render(
         "nightly.html.jinja",
-        zone(timezone),
-        day=day,
-        next_day=day + timedelta(days=1),
-        timezone=timezone,
-        lake=str(root),
+        zone(facts.period.timezone),
+        is_long=facts.period.is_long,
+        period=facts.period,
+        lake=str(facts.root),
         version=__version__,
+        flags=shlex.join(facts.flags),
+        objectives=facts.objectives,
         answers=answers,
-        calls_answer=calls,
-        failed=_requests(answers["failed_requests"], calls),
-        slowest=_requests(answers["slowest_requests"], calls),
+        before=facts.before,
+        verdict=verdict(facts),
+        rests=coverage(facts),
+        failed=_requests(answers["failed_requests"], answers["request_calls"]),
+        slowest=_requests(answers["slowest_requests"], answers["request_calls"]),
         error_rate_chart=charts.error_rate(answers["requests_over_time"].rows, _OVER_TIME),
+        clusters_chart=multiples.error_rates(answers["cluster_errors_over_time"].rows, _CLUSTERS),
         latency_chart=charts.latency(answers["latency_by_service"].rows, _LATENCY),
+        graph_chart=graph.service_graph(answers["graph_edges"].rows, _GRAPH),
         parts=charts.PARTS,
     )
 
 
 _OVER_TIME = "Bar chart: the share of requests that failed in each step of time, above the number of requests."
+_CLUSTERS = "Small bar charts, one a cluster: the share of its calls that failed in each step of time."
 _LATENCY = "Bar chart: the mean time of a call to each service, split into the parts that the table below gives."
-
-
-def _totals_of(root: Path, day: date, timezone: str) -> Answer:
-    with closing(open_session(root, day_window(day, timezone), timezone)) as session:
-        return ask(session, "day_totals")
-
-
-def _as_json(totals: Answer) -> str:
-    return json.dumps(totals.rows[0])
-
-
-def _calls(session: Session, answers: dict[str, Answer]) -> Answer:
-    shown = [row["trace_id"] for name in ("failed_requests", "slowest_requests") for row in answers[name].rows]
-    return ask(session, "request_calls", trace_ids=shown, limit=CALLS_PER_REQUEST)
+_GRAPH = "Picture: which services call which, callers left of those they call; the table below has the same edges."
 
 
 def _requests(traces: Answer, calls: Answer) -> list[Request]:
@@ -150,33 +126,39 @@ def _request(trace: dict[str, Any], calls: Answer) -> Request:
     return Request(trace, own, charts.waterfall(own, description))
 
 
-# ---------- writing
+# ---------- report.json
 
 
-def _put(session: Session, page: str, out: Path, tables_format: TablesFormat | None) -> Path:
-    """Write everything beside its place, then move it there, the page last."""
-    out.mkdir(parents=True, exist_ok=True)
-    aside = Path(mkdtemp(prefix=".nightly-", dir=out))
-    try:
-        (aside / "index.html").write_text(page, encoding="utf-8")
-        if tables_format:
-            _write_tables(session, aside, tables_format)
-            _move_tables(aside, out / "tables", tables_format)
-        return (aside / "index.html").replace(out / "index.html")
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+def _json(facts: Facts) -> str:
+    period = facts.period
+    report = {
+        "format": JSON_FORMAT,
+        "version": JSON_VERSION,
+        "meshlog": __version__,
+        "lake": str(facts.root),
+        "period": {"name": period.name, "since": period.since, "until": period.until, "timezone": period.timezone},
+        "objectives": {"default": facts.objectives.default, "services": facts.objectives.services},
+        "earlier": [
+            {
+                "period": before.earlier.name,
+                "since": before.earlier.window.since,
+                "until": before.earlier.window.until,
+                "has_data": before.has_data,
+                "calls": _answer(before.calls),
+                "services": _answer(before.services),
+            }
+            for before in facts.before
+        ],
+        "answers": {name: _answer(answer) for name, answer in facts.answers.items()},
+    }
+    return json.dumps(report, indent=1, default=_moment, ensure_ascii=True) + "\n"
 
 
-def _write_tables(session: Session, folder: Path, tables_format: TablesFormat) -> None:
-    for table in TABLES:
-        key = ", ".join(session.models[table].key)
-        session.copy(f"from {table} order by {key}", folder / f"{table}.{tables_format}", _COPY_OPTIONS[tables_format])
+def _answer(answer: Answer) -> dict[str, Any]:
+    return {"question": answer.meaning, "command": answer.command, "found": answer.found, "rows": answer.rows}
 
 
-def _move_tables(aside: Path, tables: Path, tables_format: TablesFormat) -> None:
-    """Put the tables in place, and take away those that another day wrote in another format."""
-    tables.mkdir(exist_ok=True)
-    for table in TABLES:
-        (aside / f"{table}.{tables_format}").replace(tables / f"{table}.{tables_format}")
-        for other in _COPY_OPTIONS.keys() - {tables_format}:
-            (tables / f"{table}.{other}").unlink(missing_ok=True)
+def _moment(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is no type of a report")

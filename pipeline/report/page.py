@@ -14,14 +14,14 @@ from pipeline.assets import assets
 from pipeline.report import text
 
 
-def render(template: str, zone: ZoneInfo, **context: Any) -> str:
-    """Render a template of `reports` with its style sheet; moments are printed in `zone`."""
-    environment = _environment(zone)
+def render(template: str, zone: ZoneInfo, *, is_long: bool = False, **context: Any) -> str:
+    """Render a template of `reports` with its style sheet; moments are in `zone`, dated if it `is_long`."""
+    environment = _environment(zone, is_long)
     style = (assets("reports") / "style.css").read_text()
     return environment.get_template(template).render(context, style=Markup(style))  # noqa: S704 (our own file)
 
 
-def _environment(zone: ZoneInfo) -> jinja2.Environment:
+def _environment(zone: ZoneInfo, is_long: bool) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(assets("reports")),
         autoescape=True,
@@ -30,8 +30,11 @@ def _environment(zone: ZoneInfo) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    formats = (text.breakable, text.cut, text.lines, text.count, text.rate, text.ms, text.spread, text.change, text.day)
-    environment.filters |= {each.__name__: each for each in formats}
-    environment.filters["clock"] = lambda moment: text.clock(moment, zone)
+    numbers = (text.count, text.rate, text.ms, text.spread, text.change, text.factor, text.objective)
+    texts = (text.breakable, text.cut, text.lines)
+    of_incidents = (text.span, text.size, text.chance)
+    environment.filters |= {each.__name__: each for each in (*texts, *numbers, *of_incidents)}
+    environment.filters["clock"] = lambda moment: text.clock(moment, zone, is_long)
+    environment.filters["moment"] = lambda moment: text.clock(moment, zone, True)
     environment.tests["name"] = text.is_name
     return environment

@@ -8,7 +8,7 @@ number comes from SQL.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,6 +23,7 @@ _GLUE = "\u00a0"
 """Holds a number and its unit on one line."""
 
 _MINUS = "\N{MINUS SIGN}"
+_TIMES = "\N{MULTIPLICATION SIGN}"
 _NAME = re.compile(r"[A-Za-z0-9._:-]+")
 
 
@@ -120,14 +121,50 @@ def _points(value: float) -> str:
     return f"{value * 100:.1f}{_GLUE}points"
 
 
-def clock(value: datetime | None, zone: ZoneInfo) -> str:
-    """Format a moment of the day, to the second."""
-    return NOTHING if value is None else f"{value.astimezone(zone):%H:%M:%S}"
+def clock(value: datetime | None, zone: ZoneInfo, is_dated: bool = False) -> str:
+    """Format a moment of the day to the second, with the date where `is_dated`."""
+    if value is None:
+        return NOTHING
+    local = value.astimezone(zone)
+    return f"{local:%Y-%m-%d %H:%M:%S}" if is_dated else f"{local:%H:%M:%S}"
 
 
-def day(value: date) -> str:
-    """Format a date in words: Monday, 23 November 2026."""
-    return f"{value:%A}, {value.day} {value:%B %Y}"
+def span(seconds: float | None) -> str:
+    """Format a length of time: 8 s, 12 min, 3.5 h."""
+    if seconds is None:
+        return NOTHING
+    if abs(seconds) < 120:
+        return f"{seconds:.0f}{_GLUE}s"
+    return f"{seconds / 60:.0f}{_GLUE}min" if abs(seconds) < 7200 else f"{seconds / 3600:.1f}{_GLUE}h"
+
+
+def size(value: float | None) -> str:
+    """Format bytes: 594 B, 12 kB, 3.4 MB."""
+    if value is None:
+        return NOTHING
+    for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= least:
+            return f"{value / least:.1f}{_GLUE}{unit}"
+    return f"{value:.0f}{_GLUE}B"
+
+
+def chance(value: float | None) -> str:
+    """Format a p or q value; what is very small is told as less than a bound."""
+    if value is None:
+        return NOTHING
+    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def factor(value: float | None) -> str:
+    """Format how many times as much, with a sign for times: 0.3x, 14x, 1,203x."""
+    if value is None:
+        return NOTHING
+    return f"{_few_digits(value) if value < 1000 else count(value)}{_TIMES}"
+
+
+def objective(value: float) -> str:
+    """Format a share that must succeed, with all of its nines: 99.95 %."""
+    return f"{value * 100:.10g}{_GLUE}%"
 
 
 def pasted(sql: str, parameters: Mapping[str, Any]) -> str:

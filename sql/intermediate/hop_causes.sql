@@ -110,6 +110,34 @@ silent_servers as (
         and (served.served_at is null or served.served_at > refusals.refused_at)
 ),
 
+-- failed calls that belong to no request: one that their pod was serving, under another id, may have failed for them
+lost_failures as (
+    select
+        suspects.client_address,
+        suspects.client_started_at as began_at,
+        suspects.service as lost_service,
+    from suspects
+    inner join nesting using (hop_id)
+    where
+        suspects.is_call_error
+        and suspects.client_started_at is not null
+        and suspects.client_reporter <> 'gateway'
+        and suspects.kind <> 'tcp'
+        and nesting.parent_hop_id is null
+),
+
+failed_meanwhile as (
+    select
+        suspects.hop_id,
+        true as is_failed_meanwhile,
+        lost_failures.lost_service,
+    from suspects
+    asof join lost_failures
+        on suspects.server_address = lost_failures.client_address
+        and suspects.server_ended_at >= lost_failures.began_at
+    where suspects.is_error and lost_failures.began_at >= suspects.server_started_at
+),
+
 -- hosts at which the client's timeout strikes far more often than at their siblings: a difference of a tenth at least, and
 -- three standard errors of it (two proportions, with Yates' correction), each side with ten calls or more
 timeouts_of_hosts as (
@@ -158,10 +186,13 @@ informed as (
         coalesce(is_logging, false) as is_server_logging,
         coalesce(is_server_silent, false) as is_server_silent,
         coalesce(is_slow_host, false) as is_slow_host,
+        coalesce(is_failed_meanwhile, false) as is_failed_meanwhile,
+        lost_service,
     from suspects
     left join failures_in_a_row using (hop_id)
     left join logging_addresses using (server_address)
     left join silent_servers using (hop_id)
+    left join failed_meanwhile using (hop_id)
     left join slow_hosts
         on suspects.service = slow_hosts.service
         and suspects.cluster_subset is not distinct from slow_hosts.cluster_subset
@@ -322,6 +353,10 @@ ruled as (
             ---------- who left; where the answer had been sent nothing was lost: streams and watches end so
             when list_has_any(flags, ['DC', 'DR']) then
                 case
+                    -- who tries again has not left: it gave up this attempt, for its answer or for its timeout
+                    when not is_last_attempt and server_upstream_service_time_ms is not null and is_error
+                        then 'application_answered_5xx'
+                    when not is_last_attempt and code = 0 then 'served_past_timeout'
                     -- both lines cut: the answer was not complete; streams and watches are ended so, and gRPC's are left out
                     when code between 200 and 399 and kind = 'http' and list_has_any(at_client, ['DC', 'DR'])
                         and list_has_any(at_server, ['DC', 'DR']) then 'caller_hung_up'
@@ -347,7 +382,8 @@ ruled as (
             when is_error and code between 200 and 399 then
                 case when has_server and is_server_answered then 'application_failed_grpc'
                     else 'upstream_failed_grpc' end
-            when is_error and code >= 500 and has_server and is_server_answered then 'application_answered_5xx'
+            when is_error and code >= 500 and has_server and is_server_answered then
+                case when is_failed_meanwhile then 'application_answered_5xx_meanwhile' else 'application_answered_5xx' end
             when is_error and code >= 500 and not has_server and is_client_answered then
                 case when is_external then 'external_answered_5xx' else 'upstream_answered_5xx' end
             when is_error then 'no_sign'
@@ -372,6 +408,9 @@ settled as (
                 then failures_before || ' failures in a row in the five minutes before, at hosts of the same cluster' end,
             case when rule = 'server_fell_silent'
                 then 'the same host refused the next connection, before its proxy logged again' end,
+            case when rule = 'application_answered_5xx_meanwhile'
+                then 'its call to ' || coalesce(lost_service, 'an unknown host') || ', under another request id, failed meanwhile'
+                end,
             case when rule = 'timeouts_at_one_host' then 'other hosts of the service time out far less often' end,
             case when not has_server and has_client and server_address is not null and is_server_logging
                 then 'the server''s proxy logged other calls' end,

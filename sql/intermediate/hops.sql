@@ -1,6 +1,7 @@
 -- one row per attempt of a call from one proxy to the next, both sides where both were logged
 -- key: hop_id
 -- client_* figures stand on the last attempt only (attempt = attempts), so sums over them count each call once.
+-- network_ms + proxy_ms + body_ms + app_ms + below_ms = client_duration_ms, or the server's where it worked on for longer.
 with
 
 calls as (
@@ -115,6 +116,22 @@ blamed as (
     group by hop_id
 ),
 
+-- a host as a caller in the mesh wrote it, where its proxy answered before it chose a cluster: a Service's short name stands
+-- for one of the caller's namespace, and two labels are a Service only where the logs know it
+asked as (
+    select
+        caused.hop_id,
+        case
+            when regexp_full_match(host, '[a-z][a-z0-9-]*') then host || '.' || nullif(split_part(client_service, '.', 2), '')
+            when regexp_full_match(host, '[a-z][a-z0-9-]*\.[a-z0-9-]+\.svc(\..+)?')
+                then split_part(host, '.', 1) || '.' || split_part(host, '.', 2)
+            else known.service
+        end as service,
+    from (select *, regexp_replace(authority, ':\d+$', '') as host from caused) as caused
+    left join (select distinct service from calls) as known on caused.host = known.service
+    where caused.own_cause is not null and caused.service is null and caused.client_reporter <> 'gateway'
+),
+
 judged as (
     select
         caused.*,
@@ -126,12 +143,13 @@ judged as (
                 'culprit': judging.own_culprit}
         end as verdict,
         blamed.culprit_hop_id,
-        culprit.service as culprit_server,
+        coalesce(culprit.service, asked.service) as culprit_server,
         culprit.client_service as culprit_client,
         culprit.client_reporter as culprit_client_reporter,
     from caused
     left join blamed using (hop_id)
     left join caused as culprit on blamed.culprit_hop_id = culprit.hop_id
+    left join asked on blamed.culprit_hop_id = asked.hop_id
     left join caused as judging on blamed.judging_hop_id = judging.hop_id
 ),
 
@@ -149,10 +167,27 @@ sided as (
                 case when not (verdict.cause in ('client_gone', 'bad_request') and culprit_client_reporter = 'gateway')
                     then culprit_client end
         end as culprit_service,
-        greatest(0, client_duration_ms - coalesce(server_duration_ms, client_duration_ms)) as network_ms,
-        least(server_duration_ms, greatest(0, server_upstream_service_time_ms - below_ms)) as app_ms,
+        case when client_duration_ms is not null and server_duration_ms is not null
+            then greatest(0, client_duration_ms - server_duration_ms) end as network_ms,
+        -- what a proxy answered for its application, or broke off, tells nothing of the application's time
+        case when server_upstream_service_time_ms is not null
+            then least(server_duration_ms - below_ms, greatest(0, server_upstream_service_time_ms - below_ms)) end as app_ms,
     from judged
     left join causes on verdict.cause = causes.cause
+),
+
+-- before the head of the answer the request's body arrives, and after it the answer's goes out: what both proxies spent
+-- beside their wait for that head is the bodies', and what the server's spent alone is its own
+parted as (
+    select
+        *,
+        server_duration_ms - app_ms - below_ms as rest_ms,
+        case when client_upstream_service_time_ms is not null and app_ms is not null then least(
+            server_duration_ms - app_ms - below_ms,
+            greatest(0, client_duration_ms - client_upstream_service_time_ms),
+            greatest(0, server_duration_ms - server_upstream_service_time_ms)
+        ) end as body_ms,
+    from sided
 )
 
 select
@@ -200,7 +235,8 @@ select
     server_source,
     server_line_number,
     network_ms,
-    case when app_ms is not null then greatest(0, server_duration_ms - app_ms - below_ms) end as proxy_ms,
+    rest_ms - coalesce(body_ms, 0) as proxy_ms,
+    body_ms,
     app_ms,
     below_ms,
     link,
@@ -213,7 +249,7 @@ select
     rule,
     culprit_service,
     culprit_hop_id,
-from sided
+from parted
 cross join session_window
 where
     (since is null or started_at >= since)

@@ -184,7 +184,19 @@ nameable as (
             then coalesce(culprit_service, service) end as target,
         case when regexp_full_match(client_service, '[A-Za-z0-9._-]+') then client_service end as caller,
         case when regexp_full_match(upstream_cluster, '[A-Za-z0-9._|*-]+') then upstream_cluster end as target_cluster,
+        list_filter(example_request_ids, lambda id: regexp_full_match(id, '[A-Za-z0-9._-]+'))[1] as example,
     from counted
+),
+
+-- where the cause is open, so is what to change: what its candidates implicate
+implicated as (
+    select
+        candidate_lists.candidates,
+        string_agg(distinct causes.resource, ', ' order by causes.resource) as resource,
+        string_agg(distinct causes.field, ', ' order by causes.field) as field,
+    from (select distinct candidates, unnest(string_split(candidates, ', ')) as cause from nameable) as candidate_lists
+    inner join causes using (cause)
+    group by candidate_lists.candidates
 ),
 
 explained as (
@@ -217,10 +229,10 @@ explained as (
         nameable.server_pods,
         evidence.client_evidence,
         evidence.server_evidence,
-        case when own_rules.resource is not null then own_rules.resource else causes.resource end as resource,
+        coalesce(own_rules.resource, implicated.resource, causes.resource) as resource,
         case
-            when own_rules.resource is not null or own_rules.field is not null then own_rules.field
-            else causes.field
+            when own_rules.resource is not null then own_rules.field
+            else coalesce(own_rules.field, implicated.field, causes.field)
         end as field,
         causes.advice,
         replace(replace(replace(replace(replace(replace(replace(
@@ -232,9 +244,16 @@ explained as (
             '{namespace}', coalesce(nullif(split_part(target, '.', 2), ''), '<namespace>')),
             '{cluster}', coalesce(target_cluster, '<cluster>')),
             '{gateway}', coalesce(split_part(caller, '.', 1), '<gateway>')
-        ) as next_command,
+        ) as own_command,
+        -- a command whose names nobody knows helps nobody
+        case
+            when not contains(own_command, '<') then own_command
+            when example is not null then 'meshlog diagnose --explain ' || example
+            else 'istioctl analyze --all-namespaces'
+        end as next_command,
         nameable.example_request_ids,
     from nameable
+    left join implicated on nameable.candidates = implicated.candidates
     left join causes using (cause)
     left join rules on nameable.rule = rules.rule
     -- what a rule implicates stands for its own cause only: a retry is another matter than the failure that it hid
@@ -253,5 +272,5 @@ explained as (
         and nameable.cluster_subset is not distinct from evidence.cluster_subset
 )
 
-select * from explained
+select * exclude (own_command) from explained
 order by failed_calls desc, calls desc, diagnosis_id

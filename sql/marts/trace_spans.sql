@@ -29,6 +29,7 @@ placed as (
         coalesce(client_started_at - client_ahead, server_started_at - server_ahead) as began_at,
         coalesce(client_ended_at - client_ahead, server_ended_at - server_ahead) as ended_at,
         greatest(0, coalesce(client_duration_ms, server_duration_ms) - below_ms) as self_ms,
+        attempt = attempts as is_last_attempt,
         attempt > 1 as is_repeat,
     from timed
 ),
@@ -59,10 +60,13 @@ descended as (
         hop_id,
         parent_hop_id,
         0 as depth,
-        true as is_critical,
+        -- its last attempt's line covers all of the call
+        is_last_attempt as is_critical,
         self_ms,
         is_repeat,
         began_at,
+        began_at as critical_from,
+        ended_at as critical_until,
     from placed
     where parent_hop_id is null
     union all
@@ -75,9 +79,39 @@ descended as (
         placed.self_ms,
         descended.is_repeat or placed.is_repeat as is_repeat,
         placed.began_at,
+        -- what a call goes on for after its caller's end is nobody's wait
+        greatest(placed.began_at, descended.critical_from) as critical_from,
+        least(placed.ended_at, descended.critical_until) as critical_until,
     from descended
     inner join placed on placed.parent_hop_id = descended.hop_id
     inner join waited_for on waited_for.parent_hop_id = descended.hop_id
+),
+
+-- the time on the critical path that a hop spent itself: its own stretch of it, less those of the calls it waited for
+waits as (
+    select
+        hop_id,
+        parent_hop_id,
+        greatest(0, date_diff('millisecond', critical_from, critical_until)) as wait_ms,
+    from descended
+    where is_critical
+),
+
+waits_below as (
+    select
+        parent_hop_id as hop_id,
+        sum(wait_ms) as below_ms,
+    from waits
+    where parent_hop_id is not null
+    group by parent_hop_id
+),
+
+critical as (
+    select
+        hop_id,
+        (waits.wait_ms - coalesce(waits_below.below_ms, 0))::bigint as critical_ms,
+    from waits
+    left join waits_below using (hop_id)
 ),
 
 joined as (
@@ -100,6 +134,7 @@ joined as (
         coalesce(hops.client_duration_ms, hops.server_duration_ms) as duration_ms,
         descended.self_ms,
         descended.is_critical,
+        coalesce(critical.critical_ms, 0) as critical_ms,
         hops.attempt,
         hops.attempts,
         descended.is_repeat,
@@ -111,6 +146,7 @@ joined as (
         hops.culprit_hop_id,
     from descended
     inner join hops using (hop_id)
+    left join critical using (hop_id)
 )
 
 select * from joined

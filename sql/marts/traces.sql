@@ -23,17 +23,28 @@ begun_by_pods as (
         hops.started_at,
     from spans
     inner join hops using (hop_id)
-    where spans.depth = 0 and hops.kind <> 'tcp' and hops.client_reporter <> 'gateway' and hops.client_source is not null
+    where spans.hop_id = spans.trace_id and hops.kind <> 'tcp' and hops.client_reporter <> 'gateway' and hops.client_source is not null
 ),
 
 broken as (
     select
         begun_by_pods.trace_id,
         serving.hop_id as serving_hop_id,
+        serving.server_started_at as serving_since,
     from begun_by_pods
     inner join serving
         on begun_by_pods.client_address = serving.server_address
         and begun_by_pods.started_at between serving.server_started_at and serving.server_ended_at
+),
+
+-- for which of them it was made, the time alone has to tell: for the one that came last, and each is as likely
+inferred as (
+    select
+        trace_id,
+        arg_max(serving_hop_id, (serving_since, serving_hop_id)) as inferred_parent_hop_id,
+        1 / count(*) as inferred_confidence,
+    from broken
+    group by trace_id
 ),
 
 broken_traces as (
@@ -121,12 +132,15 @@ joined as (
         flagged.flags,
         not coalesce(sides.misses_a_side, false) and broken_traces.trace_id is null
             and guessed_traces.trace_id is null as is_complete,
+        inferred.inferred_parent_hop_id,
+        inferred.inferred_confidence,
     from spans as root
     inner join summed using (trace_id)
     left join flagged using (trace_id)
     left join sides using (trace_id)
     left join broken_traces using (trace_id)
     left join guessed_traces using (trace_id)
+    left join inferred using (trace_id)
     where root.hop_id = root.trace_id
 )
 

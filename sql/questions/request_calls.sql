@@ -49,6 +49,7 @@ timed as (
         hops.server_duration_ms,
         hops.network_ms,
         hops.proxy_ms,
+        hops.body_ms,
         hops.app_ms,
         hops.below_ms,
         (epoch_us(hops.client_started_at) - epoch_us(traces.started_at)) / 1000 as client_from_ms,

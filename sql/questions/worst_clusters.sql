@@ -15,7 +15,7 @@ counted as (
     select
         upstream_cluster,
         direction,
-        any_value(service) as service,
+        service,
         sum(requests)::bigint as requests,
         sum(errors)::bigint as errors,
         sum(responses_4xx)::bigint as responses_4xx,
@@ -26,7 +26,7 @@ counted as (
         sum(errors) / sum(requests) as error_rate,
         arg_max(minute_at, (errors, -epoch(minute_at))) filter (where errors > 0) as worst_minute_at,
     from chosen
-    group by upstream_cluster, direction
+    group by upstream_cluster, direction, service
 ),
 
 ranked as (
@@ -35,7 +35,7 @@ ranked as (
         count(*) over () as found,
     from counted
     where errors > 0
-    order by errors desc, error_rate desc, upstream_cluster
+    order by errors desc, error_rate desc, upstream_cluster, service
     limit $limit
 )
 

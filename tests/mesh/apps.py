@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from tests.mesh import grpc, http1
 from tests.mesh.http1 import Answer, Reply, Request
+from tests.mesh.lateness import arrival, late_ms
 from tests.mesh.truth import SPAN_HEADER, Call, Notebook, Served, TcpSession
 from tests.mesh.world import OUTBOUND_PORT, Mesh, Pod, Service
 
@@ -115,10 +116,12 @@ class App:
         call.subset = _subset(self.mesh, service, headers or {})
         sent = {"host": f"{service}:{callee.port}", **self._onward(served, call), **(headers or {})}
         try:
-            answer = await self._client.send((callee.cluster_ip, callee.port), Request(method, path, sent, body))
+            answer = await self._client.send(
+                (callee.cluster_ip, callee.port), Request(method, path, sent, body), call.is_sent
+            )
             call.status = answer.status
         finally:
-            call.client_ms = elapsed_ms(call.began)
+            call.client_ms, call.late_ms = elapsed_ms(call.began), late_ms(arrival())
         return answer
 
     async def call_outside(
@@ -129,11 +132,11 @@ class App:
         self.notebook.calls.append(call)
         try:
             answer = await self._client.send(
-                address, Request("GET", path, {"host": host, **self._onward(served, call), **headers})
+                address, Request("GET", path, {"host": host, **self._onward(served, call), **headers}), call.is_sent
             )
             call.status = answer.status
         finally:
-            call.client_ms = elapsed_ms(call.began)
+            call.client_ms, call.late_ms = elapsed_ms(call.began), late_ms(arrival())
         return answer
 
     async def call_grpc(
@@ -153,8 +156,9 @@ class App:
             **(more or {}),
         }
         try:
-            result = await channel.unary(Request("POST", path, headers, message))
+            result = await channel.unary(Request("POST", path, headers, message), call.is_sent)
             call.status, call.grpc_status = result.http_status, result.grpc_status
+            call.late_ms = late_ms(result.arrived)
         finally:
             call.client_ms = elapsed_ms(call.began)
         return result

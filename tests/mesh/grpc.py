@@ -17,6 +17,7 @@ import h2.events
 import h2.exceptions
 
 from tests.mesh.http1 import Address, Request, dial
+from tests.mesh.lateness import arrival
 
 _CHUNK = 1 << 16
 
@@ -45,6 +46,8 @@ class Result:
     http_status: int
     grpc_status: int
     message: bytes
+    arrived: float
+    """When its end was there, at the earliest."""
 
 
 @dataclass
@@ -54,6 +57,8 @@ class _Stream:
     data: bytes = b""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     is_reset: bool = False
+    arrived: float = 0.0
+    """When its first bytes, for a caller its end, were there, at the earliest."""
 
 
 def _frame(message: bytes) -> bytes:
@@ -85,7 +90,7 @@ async def _answer(
     handler: GrpcHandler,
 ) -> None:
     headers = stream.headers
-    reply = await handler(Request(headers[":method"], headers[":path"], headers, stream.data[5:]))
+    reply = await handler(Request(headers[":method"], headers[":path"], headers, stream.data[5:], stream.arrived))
     if stream.is_reset:
         return
     try:
@@ -109,7 +114,8 @@ def _receive(conn: h2.connection.H2Connection, data: bytes, streams: dict[int, _
     for event in conn.receive_data(data):
         match event:
             case h2.events.RequestReceived() | h2.events.ResponseReceived():
-                streams.setdefault(event.stream_id, _Stream()).headers = _text(event.headers)
+                stream = streams.setdefault(event.stream_id, _Stream())
+                stream.headers, stream.arrived = _text(event.headers), arrival()
             case h2.events.TrailersReceived():
                 streams[event.stream_id].trailers = _text(event.headers)
             case h2.events.DataReceived():
@@ -139,10 +145,11 @@ class Channel:
         self._reading: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
 
-    async def unary(self, request: Request) -> Result:
+    async def unary(self, request: Request, is_sent: Callable[[], None] = lambda: None) -> Result:
         """Make one call; `request.path` is /package.Service/Method. A cancelled one resets its stream."""
         async with self._turn:
             writer = await self._connected()
+            is_sent()
             stream_id = self._conn.get_next_available_stream_id()
             stream = self._streams[stream_id] = _Stream()
             self._conn.send_headers(stream_id, _call_headers(request))
@@ -157,7 +164,7 @@ class Channel:
         if ":status" not in stream.headers or stream.is_reset:
             raise ConnectionError("the sidecar broke off the call")
         status = {**stream.headers, **stream.trailers}.get("grpc-status", "2")
-        return Result(int(stream.headers[":status"]), int(status), stream.data[5:])
+        return Result(int(stream.headers[":status"]), int(status), stream.data[5:], stream.arrived)
 
     async def close(self) -> None:
         """Close the connection, if one was made."""
@@ -180,6 +187,7 @@ class Channel:
                 writer.write(self._conn.data_to_send())
                 for stream_id, stream in self._streams.items():
                     if stream_id in ended or stream.is_reset:
+                        stream.arrived = stream.arrived if stream.ended.is_set() else arrival()
                         stream.ended.set()
         except ConnectionError:
             pass

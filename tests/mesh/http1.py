@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 import h11
 
+from tests.mesh.lateness import arrival
+
 Address = tuple[str, int]
 
 _CHUNK = 1 << 16
@@ -28,6 +30,8 @@ class Request:
     path: str
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    arrived: float = 0.0
+    """Of one received: when its first bytes were there, at the earliest."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,12 @@ async def _read_request(
         return None
     if not isinstance(head, h11.Request):
         return None
+    arrived = arrival()
     body = b""
     while isinstance(data := await _next_event(conn, reader), h11.Data):
         body += data.data
     headers = {name.decode(): value.decode() for name, value in head.headers}
-    return Request(head.method.decode(), head.target.decode(), headers, body)
+    return Request(head.method.decode(), head.target.decode(), headers, body, arrived)
 
 
 async def _send_reply(conn: h11.Connection, writer: asyncio.StreamWriter, reply: Reply) -> None:
@@ -122,8 +127,9 @@ class Connection:
     def is_reusable(self) -> bool:
         return self._conn.our_state is h11.IDLE and not self._reader.at_eof()
 
-    async def exchange(self, request: Request) -> Answer:
+    async def exchange(self, request: Request, is_sent: Callable[[], None] = lambda: None) -> Answer:
         """Send one request and read its whole answer; ConnectionError if it is cut short."""
+        is_sent()
         length = [("content-length", str(len(request.body)))] if request.body else []
         head = h11.Request(method=request.method, target=request.path, headers=[*request.headers.items(), *length])
         for event in (head, h11.Data(data=request.body), h11.EndOfMessage()):
@@ -162,11 +168,11 @@ class Client:
     is_application: bool
     _idle: dict[Address, list[Connection]] = field(default_factory=lambda: defaultdict(list))
 
-    async def send(self, destination: Address, request: Request) -> Answer:
+    async def send(self, destination: Address, request: Request, is_sent: Callable[[], None] = lambda: None) -> Answer:
         """Send a request over an idle connection or a new one; a cancelled one closes its connection."""
         connection = await self._connection(destination)
         try:
-            answer = await connection.exchange(request)
+            answer = await connection.exchange(request, is_sent)
         except BaseException:
             await connection.close()
             raise

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from tests.mesh import grpc, http1
 from tests.mesh.apps import App, Behaviour, elapsed_ms
 from tests.mesh.http1 import Garbage, Reply, Request
+from tests.mesh.lateness import late_ms
 from tests.mesh.plans import PLAN_HEADER, Step, from_header
 from tests.mesh.town import DROPS_ID, VARIANT_HEADER
 from tests.mesh.truth import SPAN_HEADER, Call, Notebook, Served, TcpSession
@@ -76,6 +77,7 @@ class PlannedApp:
     async def _work(self, request: Request) -> tuple[Step, Served, int]:
         """Note one attempt and do its work; the last value is the status that a failure below or the plan demands."""
         note = Served(request.headers.get(SPAN_HEADER, ""), self.pod.ip, request.headers.get("x-request-id"))
+        note.late_ms = late_ms(request.arrived)
         self.notebook.served.append(note)
         step = from_header(request.headers.get(PLAN_HEADER))
         self._attempts[note.span] += 1

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.mesh import envoy, http1
+from tests.mesh import envoy, http1, lateness
 from tests.mesh.certs import Authority
 from tests.mesh.formats import TRACKED, TRUTH_KEY
 from tests.mesh.http1 import Reply, Request
@@ -37,7 +37,7 @@ from tests.mesh.world import Pod
 _SPAN = re.compile(rf',"{TRUTH_KEY}":(null|"([^"]*)")')
 _START = re.compile(r'"start_time":"([^"]*)"')
 _QUIET_SECONDS = 0.2
-_NAP_SECONDS = 0.05
+_NAP_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Recording:
 def record(setting: Setting, scenarios: Sequence[Scenario], requests: int, logs: Path) -> Recording:
     """Play the scenarios one after another over background traffic, and write each pod's log into `logs`."""
     with _only_one_mesh(), tempfile.TemporaryDirectory(prefix="meshlog-") as folder:
-        recorded = asyncio.run(_play(scenarios, requests, Path(folder)))
+        recorded = lateness.run(_play(scenarios, requests, Path(folder)))
     recording = Recording(setting, recorded)
     logs.mkdir(parents=True, exist_ok=True)
     _write_logs(recording, logs)
@@ -76,11 +76,13 @@ def record(setting: Setting, scenarios: Sequence[Scenario], requests: int, logs:
 
 async def _play(scenarios: Sequence[Scenario], requests: int, folder: Path) -> Town:
     async with _town_up(folder) as running:
-        watching = asyncio.create_task(_watch(running.notebook))
+        late = running.notebook.late_ms
+        watching = asyncio.create_task(_watch(late))
         behind = Scene("background", running, requests, "127.0.97.1")
         noise = asyncio.create_task(background(behind))
         for number, scenario in enumerate(scenarios):
             scene = Scene(scenario.name, running, requests, f"127.0.96.{number + 1}")
+            late[scenario.name] = []
             await scenario.play(scene)
             await scene.close()
         behind.is_over = True
@@ -91,12 +93,13 @@ async def _play(scenarios: Sequence[Scenario], requests: int, folder: Path) -> T
     return running
 
 
-async def _watch(notebook: Notebook) -> None:
-    """Note how late this process is to do anything, which every application's own clock is blind to."""
+async def _watch(late_ms: dict[str, list[float]]) -> None:
+    """Note, under the scenario that began last, how late the machine is to wake a process up that asked for it."""
     while True:
         began = time.perf_counter()
         await asyncio.sleep(_NAP_SECONDS)
-        notebook.late_ms.append((time.perf_counter() - began - _NAP_SECONDS) * 1000)
+        if late_ms:
+            late_ms[next(reversed(late_ms))].append((time.perf_counter() - began - _NAP_SECONDS) * 1000)
 
 
 @asynccontextmanager

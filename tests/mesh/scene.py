@@ -52,11 +52,16 @@ class Scene:
         count: int | None = None,
         blame: tuple[str, str | None] | None = None,
         only_failed: bool = False,
+        is_hidden: bool = False,
+        below_break: tuple[str, str] | None = None,
         at_a_time: int = _AT_A_TIME,
         session_blame: tuple[str, str] | None = None,
         **settings: object,
     ) -> list[Visit]:
-        """Send requests through the gateway for which the frontend takes these steps; `blame` is what is wrong."""
+        """Send requests through the gateway for which the frontend takes these steps; `blame` is what is wrong.
+
+        `is_hidden` says that no line can tell the cause, `below_break` what is wrong below a service that drops the id.
+        """
         turn = asyncio.Semaphore(at_a_time)
         missing = at_a_time - len(self._clients)
         self._clients += [Client(self.user_ip, _GATEWAY, is_application=False) for _ in range(missing)]
@@ -76,6 +81,7 @@ class Scene:
         for visit in visits:
             if blame and (visit.failed or not only_failed):
                 visit.blame(*blame)
+                visit.is_hidden, visit.below_break = is_hidden, below_break
         return visits
 
     async def visit(

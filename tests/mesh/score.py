@@ -1,7 +1,7 @@
-"""The models held against the applications' notes: pairs, trees, times, verdicts, counted by scenario.
+"""The models held against the applications' notes: pairs and trees, counted by scenario; times and verdicts beside.
 
 A hop is known by the span of its lines, which the recorder kept apart from the logs; what the models say is read by
-plain queries, and judged here.
+plain queries, and judged here, in `times` and in `verdicts`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.query.session import Session
 from tests.mesh.recording import Recording
-from tests.mesh.truth import GATEWAY, Call, Served, Visit
+from tests.mesh.truth import GATEWAY, Call, Served
 
 Line = tuple[str, int]
 Row = dict[str, Any]
@@ -22,8 +22,8 @@ Row = dict[str, Any]
 _HOPS = """
     select
         hops.hop_id, hops.call_id, hops.kind, hops.link, hops.client_source, hops.client_line_number,
-        hops.server_source, hops.server_line_number, hops.parent_hop_id, hops.app_ms, hops.cause, hops.culprit_service,
-        hops.server_started_at, hops.server_upstream_service_time_ms, trace_spans.trace_id,
+        hops.server_source, hops.server_line_number, hops.parent_hop_id, hops.service, hops.app_ms, hops.cause,
+        hops.candidates, hops.culprit_service, hops.server_started_at, trace_spans.trace_id,
     from hops
     left join trace_spans using (hop_id)
 """
@@ -43,6 +43,11 @@ class Score:
     guessed_right: int = 0
     breaks: int = 0
     breaks_shown: int = 0
+    links: int = 0
+    """Traces that nothing but the time ties to the request they were made for."""
+    links_right: int = 0
+    links_promised: float = 0.0
+    """How many of them are right by their own confidence."""
     off_ms: list[float] = field(default_factory=list)
     blamed: int = 0
     cause_right: int = 0
@@ -70,22 +75,23 @@ class Judge:
         self.hops = session.rows(_HOPS)
         self.unsure = {row["hop_id"] for row in session.rows("select hop_id from nesting where is_unsure")}
         self.traces = {row["trace_id"]: row for row in session.rows("from traces")}
+        pods = {workload: proxy.pod for workload, proxy in recording.town.proxies.items()}
+        names = {workload: f"{pod.service}.{pod.namespace}" for workload, pod in pods.items()}
+        self.unlogged = {*names.values()} - {names[one] for one in names if one not in recording.setting.unlogged}
 
     def judge(self) -> dict[str, Score]:
-        """Count everything, by scenario."""
+        """Count pairs and trees, by scenario."""
         self._pairs()
         self._trees()
-        self._times()
-        self._verdicts()
-        self._sessions()
-        return dict(self.scores)
+        return self.scores
 
     # what lines and hops are, by the notes
 
     def _span(self, source: str | None, number: int | None) -> str | None:
         return self.recording.spans.get((Path(source).name, number)) if source and number else None
 
-    def _span_of(self, hop: Row) -> str | None:
+    def span_of(self, hop: Row) -> str | None:
+        """Tell of which call a hop is an attempt."""
         return self._span(hop["client_source"], hop["client_line_number"]) or self._span(
             hop["server_source"], hop["server_line_number"]
         )
@@ -107,16 +113,17 @@ class Judge:
         return sides
 
     @cached_property
-    def _hops_of(self) -> dict[str, list[Row]]:
+    def hops_of(self) -> dict[str, list[Row]]:
+        """The hops that the models made of each call's lines."""
         found: dict[str, list[Row]] = defaultdict(list)
         for hop in self.hops:
-            span = self._span_of(hop)
+            span = self.span_of(hop)
             if span:
                 found[span].append(hop)
         return found
 
     @cached_property
-    def _below(self) -> dict[str, list[Call]]:
+    def below(self) -> dict[str, list[Call]]:
         """The calls made for each call."""
         children: dict[str, list[Call]] = defaultdict(list)
         for call in self.notebook.calls:
@@ -124,8 +131,16 @@ class Judge:
                 children[call.parent].append(call)
         return children
 
+    def broken_below(self, call: Call) -> list[Call]:
+        """The calls that were made for a call further down, by services that did not pass its id on."""
+        found = []
+        for child in self.below[call.span]:
+            found += [*([] if child.id_passed else [child]), *self.broken_below(child)]
+        return found
+
     @cached_property
-    def _served(self) -> dict[str, list[Served]]:
+    def served(self) -> dict[str, list[Served]]:
+        """The attempts that applications served of each call."""
         served: dict[str, list[Served]] = defaultdict(list)
         for note in self.notebook.served:
             served[note.span].append(note)
@@ -172,11 +187,11 @@ class Judge:
         queue = [root]
         while queue:
             call = queue.pop()
-            for child in self._below[call.span]:
+            for child in self.below[call.span]:
                 (queue if child.id_passed else broken).append(child)
                 if child.id_passed:
                     expected[child.span] = call.span
-        logged = {span: parent for span, parent in expected.items() if span in self._hops_of}
+        logged = {span: parent for span, parent in expected.items() if span in self.hops_of}
         if root.span in logged:
             problem = self._tree_problem(logged)
             if self._is_guessed(logged):
@@ -189,33 +204,34 @@ class Judge:
                 score.mistakes.append(f"tree of {root.caller} {root.path}: {problem}")
             if broken:
                 score.breaks += 1
-                score.breaks_shown += not self._trace(root.span)["is_complete"]
+                score.breaks_shown += not self.trace(root.span)["is_complete"]
         for call in broken:
             self._judge_tree(call, score)
 
     def _is_guessed(self, expected: dict[str, str | None]) -> bool:
         """Tell whether an id in use elsewhere at the time makes a tree a guess, and the models say so."""
-        hops = [hop for span in expected for hop in self._hops_of[span]]
+        hops = [hop for span in expected for hop in self.hops_of[span]]
         is_said = not any(self.traces[hop["trace_id"]]["is_complete"] for hop in hops)
         return is_said and any(hop["hop_id"] in self.unsure for hop in hops)
 
     def _tree_problem(self, expected: dict[str, str | None]) -> str | None:
-        hops = [hop for span in expected for hop in self._hops_of[span]]
+        hops = [hop for span in expected for hop in self.hops_of[span]]
         traces = {hop["trace_id"] for hop in hops}
         if len(traces) > 1:
             return f"{len(traces)} traces"
-        foreign = [hop for hop in self._hops_of_trace[next(iter(traces))] if self._span_of(hop) not in expected]
+        foreign = [hop for hop in self._hops_of_trace[next(iter(traces))] if self.span_of(hop) not in expected]
         if foreign:
             return f"{len(foreign)} hops of other requests"
         for span, parent in expected.items():
-            for hop in self._hops_of[span]:
-                above = self._by_id.get(hop["parent_hop_id"])
-                if (self._span_of(above) if above else None) != parent:
+            for hop in self.hops_of[span]:
+                above = self.by_id.get(hop["parent_hop_id"])
+                if (self.span_of(above) if above else None) != parent:
                     return f"{self.calls[span].callee} under another call"
         return None
 
     @cached_property
-    def _by_id(self) -> dict[str, Row]:
+    def by_id(self) -> dict[str, Row]:
+        """The hops by their id."""
         return {hop["hop_id"]: hop for hop in self.hops}
 
     @cached_property
@@ -225,81 +241,6 @@ class Judge:
             found[hop["trace_id"]].append(hop)
         return found
 
-    def _trace(self, span: str) -> Row:
-        return self.traces[self._hops_of[span][0]["trace_id"]]
-
-    # times
-
-    def _times(self) -> None:
-        """Compare each served attempt's time of its own with its hop's, where the calls below can be known."""
-        for span, notes in self._served.items():
-            hops = [hop for hop in self._hops_of.get(span, []) if hop["server_source"]]
-            children = self._below[span]
-            if len(hops) != len(notes) or not all(child.id_passed for child in children):
-                continue
-            hops.sort(key=lambda hop: hop["server_started_at"])
-            for hop, note in zip(hops, notes, strict=True):
-                is_answered = hop["server_upstream_service_time_ms"] is not None and hop["app_ms"] is not None
-                if is_answered and note.completed and note.app_ms is not None:
-                    own = note.app_ms - _covered(note, children)
-                    self.scores[self.scenario(span)].off_ms.append(abs(hop["app_ms"] - own))
-
-    # verdicts
-
-    def _verdicts(self) -> None:
-        for visit in self.notebook.visits:
-            score = self.scores[visit.scenario]
-            if visit.call.span not in self._hops_of:
-                if visit.cause:
-                    score.blamed += 1
-                    score.mistakes.append("no line of a request is left")
-                continue
-            trace = self._trace(visit.call.span)
-            self._judge_verdict(score, (visit.cause, visit.culprit), (trace["cause"], trace["culprit_service"]), visit)
-
-    def _judge_verdict(
-        self,
-        score: Score,
-        expected: tuple[str | None, str | None],
-        got: tuple[str | None, str | None],
-        of: Visit | None,
-    ) -> None:
-        if expected[0] is None:
-            score.healthy += 1
-            score.false_alarms += got[0] is not None
-        else:
-            score.blamed += 1
-            score.cause_right += got[0] == expected[0]
-            score.culprit_right += got[1] == expected[1]
-        if got != expected:
-            path = of.call.path if of else "tcp"
-            score.mistakes.append(f"verdict on {path}: expected {_said(expected)}, got {_said(got)}")
-
-    def _sessions(self) -> None:
-        """Judge TCP connections by themselves: nothing ties them to a request."""
-        for note in self.notebook.sessions:
-            if note.side != "client":
-                continue
-            name = self.scenario(note.span)
-            expected = (None, None) if note.ok else self.recording.town.session_verdicts.get(name, (None, None))
-            for hop in self._hops_of.get(note.span, []):
-                self._judge_verdict(self.scores[name], expected, (hop["cause"], hop["culprit_service"]), None)
-
-
-def _covered(note: Served, children: list[Call]) -> float:
-    """Give the milliseconds of an attempt during which a call below was open, side by side ones counted once."""
-    ends = note.began + (note.app_ms or 0) / 1000
-    spans = sorted(
-        (max(call.began, note.began), min(call.began + (call.client_ms or 0) / 1000, ends))
-        for call in children
-        if note.began <= call.began <= ends
-    )
-    covered, until = 0.0, note.began
-    for began, ended in spans:
-        covered += max(0.0, ended - max(began, until))
-        until = max(until, ended)
-    return covered * 1000
-
-
-def _said(verdict: tuple[str | None, str | None]) -> str:
-    return f"{verdict[0] or 'nothing'} at {verdict[1] or 'nobody'}"
+    def trace(self, span: str) -> Row:
+        """Give the trace that a call is part of; it has to have left a line."""
+        return self.traces[self.hops_of[span][0]["trace_id"]]

@@ -44,6 +44,14 @@ class Call:
     status: int | None = None
     grpc_status: int | None = None
     began: float = field(default_factory=time.perf_counter)
+    sent: float | None = None
+    """When the connection was there and the head of the request went out."""
+    late_ms: float = 0.0
+    """How long the answer's end may have been there before the caller saw it."""
+
+    def is_sent(self) -> None:
+        """Note that the request goes out now."""
+        self.sent = time.perf_counter()
 
 
 @dataclass
@@ -58,6 +66,8 @@ class Served:
     status: int | None = None
     completed: bool = False
     began: float = field(default_factory=time.perf_counter)
+    late_ms: float = 0.0
+    """How long the request may have been there before the application saw it."""
 
 
 @dataclass
@@ -86,6 +96,10 @@ class Visit:
     cause: str | None = None
     culprit: str | None = None
     scenario: str = ""
+    is_hidden: bool = False
+    """No line can tell the cause: the honest verdict is unknown, with the cause among its candidates."""
+    below_break: tuple[str, str] | None = None
+    """What is wrong below a service that did not pass the request id on: its calls are traces of their own."""
 
     @property
     def failed(self) -> bool:
@@ -105,8 +119,8 @@ class Notebook:
     calls: list[Call] = field(default_factory=list)
     served: list[Served] = field(default_factory=list)
     sessions: list[TcpSession] = field(default_factory=list)
-    late_ms: list[float] = field(default_factory=list)
-    """How late the applications' process woke up, now and then: on a busy machine its clocks start late."""
+    late_ms: dict[str, list[float]] = field(default_factory=dict)
+    """How late a process wakes up, now and then, by the scenario that was played: a busy machine is late everywhere."""
     tcp_calls: list[Call] = field(default_factory=list)
     """Connections as calls, where the driver's plan asked for them."""
 
@@ -143,13 +157,16 @@ class Notebook:
     def _tree(self, call: Call) -> dict[str, Any]:
         served = [one for one in self.served if one.span == call.span]
         children = [self._tree(child) for child in self.calls if child.parent == call.span]
-        hidden = {"span", "parent", "began"} | ({"grpc_status"} if call.grpc_status is None else set())
+        hidden = {"span", "parent", "began", "sent", "late_ms"} | (
+            {"grpc_status"} if call.grpc_status is None else set()
+        )
         noted = {key: value for key, value in vars(call).items() if key not in hidden}
         return {
             **noted,
             "pod_ip": served[-1].pod_ip if served else None,
             "served": [
-                {key: value for key, value in vars(one).items() if key not in ("span", "began")} for one in served
+                {key: value for key, value in vars(one).items() if key not in ("span", "began", "late_ms")}
+                for one in served
             ],
             "children": children,
         }

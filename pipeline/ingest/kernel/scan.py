@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from pipeline.ingest.kernel.addresses import forwarded_last, same_local_ip
-from pipeline.ingest.kernel.values import MAX_CODE, PARTIAL, cri_text, digits, literal, microseconds
+from pipeline.ingest.kernel.values import MAX_CODE, MOST_DIGITS, PARTIAL, cri_text, digits, literal, microseconds
 from pipeline.ingest.kernel.words import (
     SLACK,
     byte,
@@ -324,7 +324,8 @@ def _object(p, end, row, keys, distinct, rows):
         elif kind == EXTRA:
             put_long(keys.extras + 24 * slot + 8, value - is_text)
             put_long(keys.extras + 24 * slot + 16, length + 2 * is_text)
-            fate = DONE
+            # JSON's numbers beyond 64 bits become floats
+            fate = DONE if is_text or length <= MOST_DIGITS else ODD
         elif is_text and kind <= PLAIN:
             fate = _keep_text(value, length, kind, slot, row, distinct, rows)
         elif kind >= NUMBER and (is_text or kind != TIME):

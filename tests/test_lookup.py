@@ -1,0 +1,81 @@
+"""A question about one request is answered from the lines around it, as it would be from all of them."""
+
+import pytest
+
+from pipeline.query.lookup import around, for_query, request_asked_for
+from pipeline.query.session import open_session
+from pipeline.query.spoken import spans_of
+
+STORIES = ("happy_path", "app_down", "retries_succeed", "route_timeout", "no_endpoints")
+
+
+@pytest.fixture(scope="module")
+def session(samples_lake):
+    """A session on the samples, with every table built."""
+    with open_session(samples_lake) as opened:
+        opened.rows("from traces limit 1")
+        yield opened
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_request_is_told_as_in_the_whole_window(session, samples_lake, story: str) -> None:
+    """Hops and spans of every request of a story are the same, line for line."""
+    ids = session.rows(
+        "select distinct request_id from hops where contains(coalesce(client_source, server_source), $story)"
+        " and request_id is not null",
+        {"story": f"{story}.jsonl"},
+    )
+    for row in ids[:4]:
+        with open_session(samples_lake) as whole, around(whole, row["request_id"]) as narrow:
+            assert narrow is not whole
+            for query in (spans_of(row["request_id"]), _hops(row["request_id"])):
+                assert narrow.rows(query) == session.rows(query)
+
+
+def _hops(request: str) -> str:
+    return f"from hops where request_id = '{request}' order by hop_id"
+
+
+def test_the_start_of_an_id_is_enough(session, samples_lake) -> None:
+    """As for the command: eight digits."""
+    request = session.rows("select min(request_id) as id from hops")[0]["id"]
+    with open_session(samples_lake) as whole, around(whole, request[:8]) as narrow:
+        assert narrow.rows(_hops(request)) == session.rows(_hops(request))
+
+
+def test_an_unknown_id_leaves_the_window_as_it_is(samples_lake) -> None:
+    """It may be a hop's or a trace's."""
+    with open_session(samples_lake) as whole, around(whole, "nothing has it") as same:
+        assert same is whole
+
+
+def test_tables_that_are_there_are_used(session) -> None:
+    """A second look would only cost more."""
+    with for_query(session, "from hops where request_id = 'x'") as same:
+        assert same is session
+
+
+@pytest.mark.parametrize(
+    ("query", "request_id"),
+    [
+        ("from hops where request_id = 'x'", "x"),
+        ("select count(*) from traces t where 'x' = t.request_id and is_error", "x"),
+        ("from trace_spans where is_error and (depth = 0 and request_id = 'x') order by 1 limit 3", "x"),
+        ("from hops where request_id = 'x' or is_error", None),
+        ("from hops where request_id <> 'x'", None),
+        ("from hops where request_id = upper('x')", None),
+        ("from hops where not request_id = 'x'", None),
+        ("from diagnoses where request_id = 'x'", None),
+        ("from hops join traces using (request_id) where request_id = 'x'", None),
+        ("select (select count(*) from hops) from hops where request_id = 'x'", None),
+        ("from hops where request_id = 'x' union all from hops", None),
+        ("with hops as (from hops) from hops where request_id = 'x'", None),
+        ("from hops", None),
+        ("select 1", None),
+        ("describe hops", None),
+        ("not SQL", None),
+    ],
+)
+def test_only_a_query_for_one_request_is_one(session, query: str, request_id: str | None) -> None:
+    """Whatever could need other lines is answered from all of them."""
+    assert request_asked_for(session, query) == request_id
