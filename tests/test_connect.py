@@ -144,7 +144,7 @@ def test_the_sql_can_run_again(meshlog, samples_lake, tmp_path):
         connection.execute(sql)
         found = connection.sql("select comment from duckdb_tables() where table_name = 'error_rates'").fetchall()
 
-    assert found == [("one row per minute, direction and cluster",)]
+    assert found[0][0].startswith("one row per minute")
 
 
 @pytest.mark.parametrize(

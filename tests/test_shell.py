@@ -87,7 +87,7 @@ def test_describe_and_help_say_what_there_is(meshlog, samples_lake):
     ran = meshlog("shell", "--lake", samples_lake, stdin=".describe loads\n.tables\n.questions\n.help\n")
 
     assert "VARCHAR: the file the line came from" in ran.out
-    assert "one row per minute, direction and cluster" in ran.out
+    assert "one row per access-log line" in ran.out
     assert "--limit  how many rows at most" in ran.out
     assert ".timing on|off" in ran.out
 
@@ -103,7 +103,8 @@ class Terminal:
         settings = {
             "TERM": "xterm",
             "PAGER": "cat",
-            "PROMPT_TOOLKIT_NO_CPR": "1", "NO_COLOR": "1",
+            "PROMPT_TOOLKIT_NO_CPR": "1",
+            "NO_COLOR": "1",
             "COLUMNS": "80",
             "LINES": "24",
             **environment,

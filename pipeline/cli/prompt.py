@@ -83,7 +83,8 @@ def _try(shell: Shell, statement: str) -> bool:
         if not _obey(shell, statement):
             return False
         if shell.has_timing:
-            click.secho(f"{time.perf_counter() - began:.3f} s", dim=has_colour() or None, err=True)
+            took = f"{time.perf_counter() - began:.3f} s"
+            click.secho(took, dim=has_colour() or None, reset=has_colour(), err=True)
     except MeshlogError as error:
         click.echo("\n".join(visible(line) for line in str(error).splitlines()), err=True)
     except KeyboardInterrupt:
