@@ -54,7 +54,7 @@ def write_nightly(
     """Write OUT/index.html, report.md, report.json and tables/*, and return the page's path.
 
     The models of `own_folder` stand among the tables. A failed run changes nothing in `out`. Raises `NoDataError` where
-    the lake has no line of the period, `LakeError` where there is no lake, `MeshlogError` where `out` cannot be written.
+    the lake has no line of the period, `LakeError` where there is none, `MeshlogError` where `out` cannot be written.
     """
     with open_session(root, period.window, period.timezone, own_folder) as session:
         if not session.rows("select 1 from access_logs limit 1"):
