@@ -20,6 +20,7 @@ from pipeline.cli.graph import graph
 from pipeline.cli.incident import incident
 from pipeline.cli.ingest import ingest
 from pipeline.cli.inspect import inspect
+from pipeline.cli.mesh import mesh
 from pipeline.cli.questions import questions
 from pipeline.cli.report import report
 from pipeline.cli.shell import shell
@@ -82,8 +83,11 @@ def cli() -> None:
     """Hold the verbs together."""
 
 
-for verb in (
-    *(ingest, inspect, diagnose, trace, graph, check, report, incident, export),
-    *(questions, ask, sql, shell, connect, status),
-):
+VERBS = (
+    *(ingest, inspect, mesh, status),
+    *(diagnose, trace, graph, report, incident, check, export),
+    *(sql, shell, questions, ask, connect),
+)
+
+for verb in VERBS:
     cli.add_command(verb)

@@ -75,9 +75,20 @@ def _spans(session: Session, ids: Sequence[str]) -> Iterator[Span]:
 
 def _span(row: dict[str, Any]) -> Span:
     own = {name: row.pop(name) for name in _FIXED}
-    del own["trace_started_at"]
-    times = {"started_us": _microseconds(own.pop("started_at")), "ended_us": _microseconds(own.pop("ended_at"))}
-    return Span(**own, **times, attributes={name: value for name, value in row.items() if value is not None})
+    return Span(
+        trace_id=own["trace_id"],
+        span_id=own["span_id"],
+        parent_span_id=own["parent_span_id"],
+        hop_id=own["hop_id"],
+        side=own["side"],
+        service=own["service"],
+        name=own["name"],
+        started_us=_microseconds(own["started_at"]),
+        ended_us=_microseconds(own["ended_at"]),
+        failed=own["failed"],
+        status_message=own["status_message"],
+        attributes={name: value for name, value in row.items() if value is not None},
+    )
 
 
 def _microseconds(moment: datetime) -> int:

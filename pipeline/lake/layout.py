@@ -4,6 +4,7 @@
     LAKE/ledger/<batch>.json                              one record a committed batch: its files and sources
     LAKE/access_logs/date=YYYY-MM-DD/hour=HH/<batch>.parquet
     LAKE/quarantine/date=YYYY-MM-DD/<batch>.parquet       by the day of the ingest
+    LAKE/mesh/TABLE/<batch>.parquet                       the mesh's own configuration, see schema.MESH
 
 A file counts only when a ledger record names it: so a batch of many files appears at once, and what a killed ingest
 left behind is never read.
@@ -50,6 +51,11 @@ def access_logs_file(started_hour: datetime, batch: str) -> str:
 def quarantine_file(ingested_at: datetime, batch: str) -> str:
     """Name the file, relative to the lake, for the rejects of `batch`."""
     return f"quarantine/date={ingested_at:%Y-%m-%d}/{batch}.parquet"
+
+
+def mesh_file(dataset: str, batch: str) -> str:
+    """Name the file, relative to the lake, for a snapshot's rows of one of the datasets of `schema.MESH`."""
+    return f"{dataset}/{batch}.parquet"
 
 
 def hour_of(relative: str) -> datetime:

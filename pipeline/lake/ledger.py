@@ -31,9 +31,9 @@ import pyarrow as pa
 
 from pipeline.errors import LakeError, LockedError
 from pipeline.lake.layout import Lake
-from pipeline.lake.schema import LOADS
+from pipeline.lake.schema import LOADS, MESH
 
-DATASETS = ("access_logs", "quarantine")
+DATASETS = ("access_logs", "quarantine", *MESH)
 
 HEAD_BYTES = 4096
 TAIL_BYTES = 64 << 10
@@ -142,8 +142,17 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """What a batch holds of the mesh's own configuration: the time it stood at, its kinds, and a hash of its rows."""
+
+    at: str
+    kinds: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
 class Batch:
-    """One record: the files that appear together, and the loads that filled them."""
+    """One record: the files that appear together, and the loads or the snapshot that filled them."""
 
     batch: str
     loaded_at: str
@@ -151,6 +160,7 @@ class Batch:
     loads: tuple[Load, ...]
     replaces: tuple[str, ...] = ()
     """The batches that this one holds merged, and that count no longer."""
+    snapshot: Snapshot | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +171,7 @@ class Ledger:
     replaced: tuple[Batch, ...] = ()
 
     def files(self, dataset: str) -> list[str]:
-        """Name the files of `access_logs` or `quarantine`, relative to the lake, that count."""
+        """Name the files of one of `DATASETS`, relative to the lake, that count."""
         dropped = {load.torn.file for load in self._torn().values() if load.torn}
         named = [name for batch in self.batches for name in batch.files.get(dataset, ())]
         return [name for name in named if name not in dropped]
@@ -281,7 +291,8 @@ def _read_batch(path: Path) -> Batch:
         found = json.loads(path.read_text(encoding="utf-8"))
         files = {dataset: tuple(names) for dataset, names in found["files"].items()}
         loads = tuple(_load(load) for load in found["loads"])
-        return Batch(found["batch"], found["loaded_at"], files, loads, tuple(found.get("replaces", ())))
+        replaces = tuple(found.get("replaces", ()))
+        return Batch(found["batch"], found["loaded_at"], files, loads, replaces, _snapshot(found.get("snapshot")))
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -294,6 +305,10 @@ def _load(found: dict[str, Any]) -> Load:
         torn = Torn(torn["digest"], Counts(**torn["counts"]), torn["file"])
     made = {**found, "mark": _mark(found["mark"]), "counts": Counts(**found["counts"]), "torn": torn}
     return Load(**made)
+
+
+def _snapshot(found: dict[str, Any] | None) -> Snapshot | None:
+    return None if found is None else Snapshot(found["at"], tuple(found["kinds"]), found["digest"])
 
 
 def _mark(found: dict[str, Any]) -> Mark:

@@ -76,3 +76,99 @@ LOADS = pa.schema(
         ("problem", pa.string()),  # e.g. a truncated gzip: what came before it was kept
     ]
 )
+
+_OF_A_SNAPSHOT = [
+    pa.field("snapshot_at", TIMESTAMP, nullable=False),  # when the configuration stood so
+    pa.field("read_at", TIMESTAMP, nullable=False),
+    pa.field("source", pa.string(), nullable=False),
+    pa.field("document", pa.int32(), nullable=False),  # 1-based, in the source
+]
+
+_OF_A_PROXY = [("proxy", pa.string())]  # pod.namespace, where the output or --proxy tells it
+
+MESH = {
+    # Kubernetes and Istio objects; body is a JSON object without secrets
+    "mesh/objects": pa.schema(
+        [
+            *_OF_A_SNAPSHOT,
+            pa.field("kind", pa.string(), nullable=False),
+            pa.field("api_group", pa.string(), nullable=False),  # empty for core
+            pa.field("api_version", pa.string(), nullable=False),
+            ("namespace", pa.string()),
+            pa.field("name", pa.string(), nullable=False),
+            pa.field("labels", pa.string(), nullable=False),  # a JSON object
+            pa.field("body", pa.string(), nullable=False),  # spec, status and what else the kind has
+            pa.field("is_understood", pa.bool_(), nullable=False),
+            ("unknown_fields", pa.list_(pa.string())),
+        ]
+    ),
+    "mesh/proxies": pa.schema(
+        [
+            *_OF_A_SNAPSHOT,
+            *_OF_A_PROXY,
+            ("node_id", pa.string()),
+            ("workload", pa.string()),
+            ("version", pa.string()),
+            ("istio_version", pa.string()),
+            ("region", pa.string()),
+            ("zone", pa.string()),
+            ("admin_port", pa.int32()),
+            ("stats_port", pa.int32()),
+            ("sync_state", pa.string()),  # a JSON object, from istioctl proxy-status
+        ]
+    ),
+    "mesh/listeners": pa.schema(
+        [
+            *_OF_A_SNAPSHOT,
+            *_OF_A_PROXY,
+            ("listener", pa.string()),
+            ("address", pa.string()),
+            ("port", pa.int32()),
+            pa.field("place", pa.int32(), nullable=False),  # 1-based, in the order of the output
+            ("match", pa.string()),  # as istioctl prints it
+            ("destination", pa.string()),
+        ]
+    ),
+    "mesh/routes": pa.schema(
+        [
+            *_OF_A_SNAPSHOT,
+            *_OF_A_PROXY,
+            pa.field("route_config", pa.string(), nullable=False),
+            ("virtual_host", pa.string()),
+            ("domains", pa.list_(pa.string())),
+            pa.field("place", pa.int32(), nullable=False),
+            ("route_name", pa.string()),  # as access logs have it
+            ("match", pa.string()),
+            ("cluster", pa.string()),  # several with their weights, comma-separated
+            ("virtual_service", pa.string()),  # name.namespace
+            ("settings", pa.string()),  # a JSON object: field of a VirtualService's rule to its value
+        ]
+    ),
+    "mesh/clusters": pa.schema(
+        [
+            *_OF_A_SNAPSHOT,
+            *_OF_A_PROXY,
+            pa.field("cluster", pa.string(), nullable=False),
+            ("direction", pa.string()),
+            ("port", pa.int32()),
+            ("subset", pa.string()),
+            pa.field("host", pa.string(), nullable=False),  # FQDN, or the cluster's own name
+            ("type", pa.string()),
+            ("destination_rule", pa.string()),  # name.namespace
+            pa.field("is_static", pa.bool_(), nullable=False),  # from the bootstrap
+            ("settings", pa.string()),  # a JSON object: field of a traffic policy to its value
+        ]
+    ),
+    "mesh/endpoints": pa.schema(
+        [
+            *_OF_A_SNAPSHOT,
+            *_OF_A_PROXY,
+            pa.field("cluster", pa.string(), nullable=False),
+            pa.field("address", pa.string(), nullable=False),  # with port, or a path
+            ("status", pa.string()),
+            ("outlier_check", pa.string()),
+            ("zone", pa.string()),
+        ]
+    ),
+}
+"""The datasets of the mesh's own configuration. What a text table does not print is null."""

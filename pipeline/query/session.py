@@ -21,7 +21,7 @@ import pyarrow as pa
 from pipeline.errors import MeshlogError, QueryError
 from pipeline.lake import layout
 from pipeline.lake.ledger import read_ledger
-from pipeline.lake.schema import ACCESS_LOGS, QUARANTINE
+from pipeline.lake.schema import ACCESS_LOGS, MESH, QUARANTINE
 from pipeline.query import own
 from pipeline.query.guard import CONFIG, lock_down, refuse_writing
 from pipeline.query.models import INTERNAL, Model, in_order, load_comments, load_models, named_in, seeds
@@ -231,6 +231,8 @@ def open_session(
     if lines:
         _keep_lines(connection, lines)
     _create_lines(connection, "lake_quarantine", lake.root, ledger.files("quarantine"), QUARANTINE)
+    for dataset, schema in MESH.items():
+        _create_lines(connection, f"lake_{dataset.replace('/', '_')}", lake.root, ledger.files(dataset), schema)
     _create_table(connection, "lake_loads", ledger.loads())
     connection.execute(
         "create table session_window as select $since::timestamptz as since, $until::timestamptz as until",

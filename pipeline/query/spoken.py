@@ -37,11 +37,23 @@ def finding_lines(session: Session, width: int) -> Iterator[Line]:
         if not seen:
             raise NoDataError("the lake holds no access-log line in this window. See what it holds: meshlog status")
         yield Line(f"Nothing went wrong in {seen:,} lines.")
+    cited = _citations(session)
     for number, finding in enumerate(findings, 1):
-        yield from _finding(number, finding, width)
+        yield from _finding(number, finding, cited.get(finding["diagnosis_id"], []), width)
 
 
-def _finding(number: int, row: Row, width: int) -> Iterator[Line]:
+def _citations(session: Session) -> dict[str, list[Row]]:
+    """Return what the mesh's configuration says of each finding; nothing where none was read."""
+    found: dict[str, list[Row]] = {}
+    if session.rows("from mesh_snapshots limit 1"):
+        for row in session.rows(
+            "from citations where place <= 3 and (is_set is not false or place = 1) order by diagnosis_id, place"
+        ):
+            found.setdefault(row["diagnosis_id"], []).append(row)
+    return found
+
+
+def _finding(number: int, row: Row, citations: list[Row], width: int) -> Iterator[Line]:
     where = f"{row['service'] or 'no service'}" + (f" ({row['cluster_subset']})" if row["cluster_subset"] else "")
     yield Line(visible(f"{number}. {row['cause']}: {row['title']}"), is_head=True)
     facts = {
@@ -62,7 +74,18 @@ def _finding(number: int, row: Row, width: int) -> Iterator[Line]:
     for name, text in facts.items():
         if text:
             yield from folded(f"   {name:<8} ", visible(text), width)
+        if name == "change":
+            for place, citation in enumerate(citations):
+                yield from folded(f"   {'' if place else 'config':<8} ", visible(_cited(citation)), width)
     yield Line("")
+
+
+def _cited(row: Row) -> str:
+    seen = f" (seen: {row['observed']})" if row["observed"] else ""
+    later = ", after the window" if row["is_later"] else ""
+    read = f" [as of {row['snapshot_at']:%Y-%m-%d %H:%M}{later}]" if row["place"] == 1 else ""
+    change = f"; {row['change']}" if row["change"] else ""
+    return f"{row['cited']}{seen}{change}{read}"
 
 
 def _pods(word: str, pods: list[str] | None) -> list[str]:
@@ -101,51 +124,39 @@ def spans_of(identifier: str) -> str:
 
 
 def waterfall_lines(session: Session, identifier: str, width: int) -> Iterator[Line]:
-    """Draw the traces that an id names, a line a hop, at most `width` columns wide.
+    """Draw the requests that an id names, a line a call, at most `width` columns wide.
 
     Raises `NoDataError` where nothing has that id.
     """
-    spans: dict[str, list[Row]] = {}
-    for span in session.rows(spans_of(identifier)):
-        spans.setdefault(span["trace_id"], []).append(span)
-    if not spans:
+    traces = session.rows(question("traced_requests"), {"id": identifier})
+    if not traces:
         raise NoDataError(f"no request with the id {visible(identifier)} began in this window. Try without --since")
-    for trace_id, of_trace in spans.items():
-        trace = session.rows("from traces where trace_id = $trace_id", {"trace_id": trace_id})[0]
-        links = session.rows(question("inferred_links"), {"trace_id": trace_id})
-        yield from _trace(trace, of_trace, links, width)
+    for trace in traces:
+        calls = session.rows(question("request_calls"), {"trace_ids": [trace["trace_id"]], "limit": _ALL})
+        links = session.rows(question("inferred_links"), {"trace_id": trace["trace_id"]})
+        yield from _trace(trace, calls, links, width)
 
 
-def _trace(trace: Row, spans: list[Row], links: list[Row], width: int) -> Iterator[Line]:
+_ALL = 1 << 31
+
+
+def _trace(trace: Row, calls: list[Row], links: list[Row], width: int) -> Iterator[Line]:
     yield Line(visible(f"request {trace['request_id'] or '(no id)'}"), is_head=True)
     either = f" (either {' or '.join(trace['candidates'])})" if trace["candidates"] else ""
     whom = trace["culprit_service"] or ("not known" if trace["cause"] == "unknown" else "outside the mesh")
     verdict = f"{trace['cause']}{either}, culprit {whom}" if trace["cause"] else "well"
-    shown = (
-        f"{moment(trace['started_at'])}  {trace['method'] or trace['kind']} {trace['path'] or ''}  "
-        f"{trace['response_code']}  {trace['duration_ms']} ms  {verdict}"
-    )
-    yield Line(f"  {visible(shown)}")
-    yield Line(visible(f"  entered at {trace['entry_service'] or 'outside'}"))
+    request = _cut(visible(f"{trace['method'] or trace['kind']} {trace['path'] or ''}"), width // 2)
+    shown = f"{moment(trace['started_at'])}  {request}  {trace['response_code']}  {trace['duration_ms']} ms  {verdict}"
+    if len(shown) > width - 2:
+        yield from folded("  ", visible(shown), width)
+    else:
+        yield Line(f"  {visible(shown)}")
+    yield from folded("  ", visible(f"entered at {trace['entry_service'] or 'outside'}"), width)
     if not trace["is_complete"]:
-        yield Line("  incomplete: a side was not logged, or a service did not pass x-request-id on")
+        yield from folded("  ", "incomplete: a side was not logged, or a service did not pass x-request-id on", width)
     for link in links:
         yield from folded("  ", visible(_link(link)), width)
-    named = [(span, _name(span)) for span in _as_tree(spans)]
-    longest = min(max(len(name) for _, name in named), max(20, width - 50))
-    began = min(span["started_at"] for span in spans)
-    ended = max((span["started_at"] - began).total_seconds() * 1000 + (span["duration_ms"] or 0) for span in spans)
-    room = max(10, width - longest - 26)
-    for span, name in named:
-        offset = (span["started_at"] - began).total_seconds() * 1000
-        bar = _bar(offset, span["duration_ms"] or 0, max(ended, 1), room)
-        mark = "!" if span["is_error"] else " "
-        yield Line(
-            f"  {_cut(name, longest):<{longest}} {span['response_code'] or '-':>4} {mark}"
-            f"{span['duration_ms'] or 0:>6} ms  {bar}".rstrip()
-        )
-        if span["culprit_hop_id"] == span["hop_id"]:
-            yield Line(f"  {'  ' * span['depth']}^ {span['cause']}")
+    yield from _waterfall(calls, width)
     yield Line("")
 
 
@@ -157,31 +168,53 @@ def _link(link: Row) -> str:
     return f"{who}: by the time alone, confidence {link['confidence']:.2f}"
 
 
-def _as_tree(spans: list[Row]) -> Iterator[Row]:
-    """Yield each span after its parent, siblings in the order they began."""
-    children: dict[str | None, list[Row]] = {}
-    for span in spans:
-        children.setdefault(span["parent_hop_id"], []).append(span)
-    pending = list(reversed(children.get(None, [])))
-    while pending:
-        span = pending.pop()
-        yield span
-        pending.extend(reversed(children.get(span["hop_id"], [])))
+def _waterfall(calls: list[Row], width: int) -> Iterator[Line]:
+    """Draw a line a call: light where the caller alone had it, dark where the server had it too."""
+    names = [_name(call) for call in calls]
+    longest = min(max(map(len, names)), max(20, width - 46))
+    ended = max(max(call["client_to_ms"] or 0, call["server_to_ms"] or 0) for call in calls) or 1
+    room = max(10, width - longest - 23)
+    for call, name in zip(calls, names, strict=True):
+        mark = "!" if call["is_error"] else " "
+        yield Line(
+            f"  {_cut(name, longest):<{longest}} {call['response_code'] or '-':>4} {mark}"
+            f"{call['duration_ms'] or 0:>6} ms  {_bar(call, ended, room)}".rstrip()
+        )
+        if call["culprit_hop_id"] == call["hop_id"]:
+            yield Line(f"  {_indent(call)}^ {call['cause']}")
 
 
-def _name(span: Row) -> str:
-    subset = f" ({span['cluster_subset']})" if span["cluster_subset"] else ""
-    attempt = f" attempt {span['attempt']}/{span['attempts']}" if span["attempts"] > 1 else ""
-    return visible(f"{'  ' * span['depth']}{span['service'] or 'no service'}{subset}{attempt}")
+_DEEPEST = 6
+"""How far names are indented; deeper ones tell their depth as a number."""
+
+
+def _indent(call: Row) -> str:
+    return "  " * min(int(call["depth"]), _DEEPEST)
+
+
+def _name(call: Row) -> str:
+    deep = f"{call['depth']}: " if call["depth"] > _DEEPEST else ""
+    subset = f" ({call['cluster_subset']})" if call["cluster_subset"] else ""
+    attempt = f" attempt {call['attempt']}/{call['attempts']}" if call["attempts"] > 1 else ""
+    return visible(f"{_indent(call)}{deep}{call['service'] or 'no service'}{subset}{attempt}")
 
 
 def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+    """Cut a text in its middle: names that begin alike often end differently."""
+    if len(text) <= width:
+        return text
+    tail = width // 3
+    return f"{text[: width - tail - 1]}…{text[-tail:]}"
 
 
-def _bar(offset_ms: float, duration_ms: float, total_ms: float, room: int) -> str:
-    before = min(room - 1, round(offset_ms / total_ms * room))
-    return " " * before + "█" * max(1, min(room - before, round(duration_ms / total_ms * room)))
+def _bar(call: Row, total_ms: float, room: int) -> str:
+    bar = [" "] * room
+    for side, ink in (("client", "░"), ("server", "█")):
+        if call[f"{side}_from_ms"] is not None:
+            begin = min(room - 1, max(0, round(call[f"{side}_from_ms"] / total_ms * room)))
+            end = min(room, max(begin + 1, round(call[f"{side}_to_ms"] / total_ms * room)))
+            bar[begin:end] = ink * (end - begin)
+    return "".join(bar)
 
 
 def status_lines(session: Session, lake: Path) -> Iterator[str]:

@@ -45,8 +45,31 @@ def latency(rows: Sequence[Row], description: str) -> Markup:
 
 
 def waterfall(rows: Sequence[Row], description: str) -> Markup:
-    """Draw one request: for each call the client's interval, in it the server's; failed calls in their own colour."""
+    """Draw one request: for each call the client's interval, in it the server's, in that the application's.
+
+    Calls that failed have their own colours, and say so in words; so does the one where it began.
+    """
     return both(_intervals, [_call(row) for row in rows], description)
+
+
+def waterfall_svg(rows: Sequence[Row], description: str, title: Sequence[str]) -> Markup:
+    """Draw one request as `waterfall` does, wide and under lines of a title, for a file of its own."""
+    above = {
+        "text": [visible(each) for each in title],
+        "subtitle": _KEY,
+        "color": "var(--ink)",
+        "subtitleColor": "var(--muted)",
+        "anchor": "start",
+        "offset": 14,
+    }
+    more = {"title": above, "padding": 16, "datasets": {"rows": [_call(row) for row in rows]}}
+    return svg(_intervals(WIDE) | more, description)
+
+
+_KEY = (
+    "A bar, from outside: the caller waited; the server's proxy had it; its application and the calls it made, to the "
+    "first byte. A cross: failed."
+)
 
 
 def both(spec: Callable[[int], Spec], rows: Sequence[Row], description: str) -> Markup:
@@ -230,11 +253,11 @@ def _name(row: Row) -> str:
 
 @cache
 def _intervals(width: int) -> Spec:
-    return _rows_of_bars(width, [_interval("client", "wait", width, 0), _interval("server", "app", width, 6)])
+    intervals = (("client", "wait", "fail-wait", 0), ("server", "proxy", "fail-fill", 5), ("app", "app", "app", 9))
+    return _rows_of_bars(width, [_interval(width, *each) for each in intervals])
 
 
-def _interval(side: str, colour: str, width: int, inset: int) -> alt.Chart:
-    failed = "fail-wait" if side == "client" else "fail-fill"
+def _interval(width: int, side: str, colour: str, failed: str, inset: int) -> alt.Chart:
     logged = alt.Chart(ROWS).transform_filter(f"isValid(datum.{side}_from_ms)")
     return _bars(logged, width, inset).encode(
         x=_time(f"{side}_from_ms:Q", width),
@@ -247,14 +270,18 @@ def _interval(side: str, colour: str, width: int, inset: int) -> alt.Chart:
 def _call(row: Row) -> Row:
     """Name a call as the waterfall shows it: indented by its depth, its outcome in words and not by colour alone."""
     again = f" (try {row['attempt']} of {row['attempts']})" if row["attempts"] > 1 else ""
-    words = ("failed" if row["is_error"] else "", str(row["response_code"]), row["client_flags"] or row["server_flags"])
+    began = row["cause"] if row["culprit_hop_id"] == row["hop_id"] else None
+    outcome = f"{began}:" if began else "failed" if row["is_error"] else ""
+    words = (outcome, str(row["response_code"]), row["client_flags"] or row["server_flags"])
     return {name: row[name] for name in _TIMES} | {
         "position": row["position"],
         "failed": row["is_error"],
         **_texts(
-            _name(row) + again, f"{' '.join(filter(None, words))}, {ms(row['duration_ms'])}", min(row["depth"], 8)
+            ("\N{BALLOT X} " if row["is_error"] else "") + _name(row) + again,
+            f"{' '.join(filter(None, words))}, {ms(row['duration_ms'])}",
+            min(row["depth"], 8),
         ),
     }
 
 
-_TIMES = ("client_from_ms", "client_to_ms", "server_from_ms", "server_to_ms")
+_TIMES = ("client_from_ms", "client_to_ms", "server_from_ms", "server_to_ms", "app_from_ms", "app_to_ms")

@@ -1,7 +1,8 @@
 -- the calls of some requests, in the order of a waterfall: what was called, when, and who spent the time
 -- Of a request with more calls than $limit, those that failed stay, then those that it waited for, then the longest.
--- Offsets are milliseconds from the request's begin. The server's interval is laid inside the client's, which clocks of
--- two nodes may put elsewhere; a bar is at least a 250th of its request wide, or it could not be seen.
+-- Offsets are milliseconds from the request's begin, clocks set right. What the clocks' precision leaves is taken away by
+-- laying the server's interval inside the client's; the application's lasts to its first byte, calls below included. A bar
+-- is at least a 250th of its request wide, or it could not be seen.
 with recursive
 
 spans as (
@@ -52,15 +53,18 @@ timed as (
         hops.body_ms,
         hops.app_ms,
         hops.below_ms,
-        (epoch_us(hops.client_started_at) - epoch_us(traces.started_at)) / 1000 as client_from_ms,
-        (epoch_us(hops.server_started_at) - epoch_us(traces.started_at)) / 1000 as server_at_ms,
-        greatest(1000, max(epoch_us(coalesce(hops.client_ended_at, hops.server_ended_at))) over (
+        case when hops.client_started_at is not null
+            then (epoch_us(spans.started_at) - epoch_us(traces.started_at)) / 1000 end as client_from_ms,
+        (epoch_us(hops.server_started_at) - epoch_us(traces.started_at)) / 1000 - coalesce(clocks.ahead_ms, 0)
+            as server_at_ms,
+        greatest(1000, max(epoch_us(spans.started_at) + 1000 * coalesce(spans.duration_ms, 0)) over (
             partition by spans.trace_id
         ) - epoch_us(traces.started_at)) / 250000 as least_ms,
     from spans
     inner join walked using (hop_id)
     inner join hops using (hop_id)
     inner join traces on spans.trace_id = traces.trace_id
+    left join pod_clocks as clocks on hops.server_address = clocks.address
 ),
 
 inside as (
@@ -82,6 +86,8 @@ drawn as (
         row_number() over (partition by trace_id order by place) as position,
         client_from_ms + greatest(client_duration_ms, least_ms) as client_to_ms,
         server_from_ms + greatest(server_duration_ms, least_ms) as server_to_ms,
+        case when app_ms is not null then server_from_ms end as app_from_ms,
+        server_from_ms + greatest(least(server_duration_ms, app_ms + below_ms), least_ms) as app_to_ms,
     from inside
     order by trace_id, position
 )

@@ -1,0 +1,244 @@
+"""The kinds of objects that are understood, and the fields of each: what is not here is kept, and named as unknown.
+
+After Istio's API (v1, v1beta1 and v1alpha3 share these fields) and Kubernetes' core and discovery APIs. A dict is an
+object, a list holds one item's shape, TEXT is any scalar, ANY is not looked into, and the key `*` stands for any key.
+"""
+
+from typing import Any, Final
+
+TEXT: Final = "text"
+ANY: Final = "any"
+
+_TEXTS = [TEXT]
+_LABELS = {"*": TEXT}
+_SELECTOR = {"matchLabels": ANY, "labels": _LABELS}
+_MATCHES = {"*": ANY}
+"""String matches by header or parameter: exact, prefix or regex."""
+
+_DESTINATION = {"host": TEXT, "subset": TEXT, "port": {"number": TEXT}}
+_HEADER_RULES = {"request": ANY, "response": ANY}
+_MIRROR_SHARE = {"value": TEXT}
+
+_HTTP_MATCH = {
+    **dict.fromkeys(("name", "port", "ignoreUriCase", "sourceNamespace", "statPrefix"), TEXT),
+    **{key: {"exact": TEXT, "prefix": TEXT, "regex": TEXT} for key in ("uri", "scheme", "method", "authority")},
+    **dict.fromkeys(("headers", "withoutHeaders", "queryParams"), _MATCHES),
+    "gateways": _TEXTS,
+    "sourceLabels": _LABELS,
+}
+
+_HTTP_RULE = {
+    "name": TEXT,
+    "match": [_HTTP_MATCH],
+    "route": [{"destination": _DESTINATION, "weight": TEXT, "headers": _HEADER_RULES}],
+    "redirect": ANY,
+    "directResponse": {"status": TEXT, "body": ANY},
+    "delegate": {"name": TEXT, "namespace": TEXT},
+    "rewrite": {"uri": TEXT, "authority": TEXT, "uriRegexRewrite": ANY},
+    "timeout": TEXT,
+    "retries": dict.fromkeys(
+        ("attempts", "perTryTimeout", "retryOn", "retryRemoteLocalities", "retryIgnorePreviousHosts", "backoff"), TEXT
+    ),
+    "fault": {
+        "delay": {"percentage": {"value": TEXT}, "percent": TEXT, "fixedDelay": TEXT, "exponentialDelay": TEXT},
+        "abort": {"percentage": {"value": TEXT}, "percent": TEXT, "httpStatus": TEXT, "grpcStatus": TEXT},
+    },
+    "mirror": _DESTINATION,
+    "mirrors": [{"destination": _DESTINATION, "percentage": _MIRROR_SHARE}],
+    "mirrorPercent": TEXT,
+    "mirrorPercentage": _MIRROR_SHARE,
+    "corsPolicy": ANY,
+    "headers": _HEADER_RULES,
+}
+
+_LEVEL_MATCH = {
+    **dict.fromkeys(("destinationSubnets", "gateways", "sniHosts"), _TEXTS),
+    **dict.fromkeys(("port", "sourceSubnet", "sourceNamespace"), TEXT),
+    "sourceLabels": _LABELS,
+}
+_LEVEL_RULE = {"name": TEXT, "match": [_LEVEL_MATCH], "route": [{"destination": _DESTINATION, "weight": TEXT}]}
+
+_CONNECTION_POOL = {
+    "tcp": {
+        **dict.fromkeys(("maxConnections", "connectTimeout", "maxConnectionDuration", "idleTimeout"), TEXT),
+        "tcpKeepalive": {"probes": TEXT, "time": TEXT, "interval": TEXT},
+    },
+    "http": dict.fromkeys(
+        (
+            *("http1MaxPendingRequests", "http2MaxRequests", "maxRequestsPerConnection", "maxRetries", "idleTimeout"),
+            *("h2UpgradePolicy", "useClientProtocol", "maxConcurrentStreams"),
+        ),
+        TEXT,
+    ),
+}
+_POLICY = {
+    "loadBalancer": {
+        "simple": TEXT,
+        "consistentHash": ANY,
+        "localityLbSetting": ANY,
+        "warmup": ANY,
+        "warmupDurationSecs": TEXT,
+    },
+    "connectionPool": _CONNECTION_POOL,
+    "outlierDetection": dict.fromkeys(
+        (
+            *("splitExternalLocalOriginErrors", "consecutiveLocalOriginFailures", "consecutiveGatewayErrors"),
+            *("consecutive5xxErrors", "consecutiveErrors", "interval", "baseEjectionTime", "maxEjectionPercent"),
+            "minHealthPercent",
+        ),
+        TEXT,
+    ),
+    "tls": {
+        **dict.fromkeys(("mode", "clientCertificate", "privateKey", "caCertificates", "credentialName", "sni"), TEXT),
+        **dict.fromkeys(("insecureSkipVerify", "caCrl"), TEXT),
+        "subjectAltNames": _TEXTS,
+    },
+}
+_TRAFFIC_POLICY = {
+    **_POLICY,
+    "portLevelSettings": [{"port": {"number": TEXT}, **_POLICY}],
+    **dict.fromkeys(("tunnel", "proxyProtocol", "retryBudget"), ANY),
+}
+
+_PORT = dict.fromkeys(("number", "name", "protocol", "targetPort"), TEXT)
+_WORKLOAD = {
+    **dict.fromkeys(("address", "network", "locality", "weight", "serviceAccount"), TEXT),
+    "ports": {"*": TEXT},
+    "labels": _LABELS,
+}
+_REFERENCES = [dict.fromkeys(("kind", "group", "name", "namespace"), TEXT)]
+
+_SOURCE = dict.fromkeys(
+    (
+        *("principals", "notPrincipals", "requestPrincipals", "notRequestPrincipals", "namespaces", "notNamespaces"),
+        *("ipBlocks", "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks", "serviceAccounts", "notServiceAccounts"),
+    ),
+    _TEXTS,
+)
+_OPERATION = dict.fromkeys(
+    ("hosts", "notHosts", "ports", "notPorts", "methods", "notMethods", "paths", "notPaths"), _TEXTS
+)
+
+_NETWORKING: dict[str, dict[str, Any]] = {
+    "VirtualService": {
+        **dict.fromkeys(("hosts", "gateways", "exportTo"), _TEXTS),
+        "http": [_HTTP_RULE],
+        "tls": [_LEVEL_RULE],
+        "tcp": [_LEVEL_RULE],
+    },
+    "DestinationRule": {
+        "host": TEXT,
+        "trafficPolicy": _TRAFFIC_POLICY,
+        "subsets": [{"name": TEXT, "labels": _LABELS, "trafficPolicy": _TRAFFIC_POLICY}],
+        "exportTo": _TEXTS,
+        "workloadSelector": _SELECTOR,
+    },
+    "Gateway": {
+        "selector": _LABELS,
+        "servers": [
+            {
+                "name": TEXT,
+                "port": _PORT,
+                "bind": TEXT,
+                "hosts": _TEXTS,
+                "tls": {
+                    **dict.fromkeys(("httpsRedirect", "mode", "credentialName", "minProtocolVersion"), TEXT),
+                    **dict.fromkeys(("serverCertificate", "privateKey", "caCertificates", "maxProtocolVersion"), TEXT),
+                    **dict.fromkeys(("subjectAltNames", "cipherSuites"), _TEXTS),
+                },
+            }
+        ],
+    },
+    "ServiceEntry": {
+        **dict.fromkeys(("hosts", "addresses", "exportTo", "subjectAltNames"), _TEXTS),
+        **dict.fromkeys(("location", "resolution"), TEXT),
+        "ports": [_PORT],
+        "endpoints": [_WORKLOAD],
+        "workloadSelector": _SELECTOR,
+    },
+    "Sidecar": {
+        "workloadSelector": _SELECTOR,
+        "ingress": [
+            {
+                **dict.fromkeys(("bind", "captureMode", "defaultEndpoint"), TEXT),
+                "port": _PORT,
+                "tls": ANY,
+                "connectionPool": _CONNECTION_POOL,
+            }
+        ],
+        "egress": [{"port": _PORT, "bind": TEXT, "captureMode": TEXT, "hosts": _TEXTS}],
+        "outboundTrafficPolicy": {"mode": TEXT, "egressProxy": _DESTINATION},
+        "inboundConnectionPool": _CONNECTION_POOL,
+    },
+}
+
+_SECURITY: dict[str, dict[str, Any]] = {
+    "PeerAuthentication": {
+        "selector": _SELECTOR,
+        "mtls": {"mode": TEXT},
+        "portLevelMtls": {"*": {"mode": TEXT}},
+    },
+    "AuthorizationPolicy": {
+        "selector": _SELECTOR,
+        "targetRef": ANY,
+        "targetRefs": _REFERENCES,
+        "action": TEXT,
+        "provider": {"name": TEXT},
+        "rules": [
+            {
+                "from": [{"source": _SOURCE}],
+                "to": [{"operation": _OPERATION}],
+                "when": [{"key": TEXT, "values": _TEXTS, "notValues": _TEXTS}],
+            }
+        ],
+    },
+}
+
+SERVICE_SPEC = {
+    **dict.fromkeys(("type", "clusterIP", "externalName", "publishNotReadyAddresses"), TEXT),
+    **dict.fromkeys(("clusterIPs", "externalIPs"), _TEXTS),
+    "selector": _LABELS,
+    "ports": [dict.fromkeys(("name", "port", "protocol", "appProtocol", "targetPort", "nodePort"), TEXT)],
+}
+
+UNDERSTOOD: dict[tuple[str, str], dict[str, Any]] = {
+    **{("networking.istio.io", kind): {"spec": spec} for kind, spec in _NETWORKING.items()},
+    **{("security.istio.io", kind): {"spec": spec} for kind, spec in _SECURITY.items()},
+    ("", "Service"): {"spec": SERVICE_SPEC},
+    ("discovery.k8s.io", "EndpointSlice"): {
+        "addressType": TEXT,
+        "endpoints": [
+            {
+                "addresses": _TEXTS,
+                "conditions": dict.fromkeys(("ready", "serving", "terminating"), TEXT),
+                **dict.fromkeys(("nodeName", "zone", "hostname"), TEXT),
+                "targetRef": dict.fromkeys(("kind", "name", "namespace"), TEXT),
+            }
+        ],
+        "ports": [dict.fromkeys(("name", "port", "protocol", "appProtocol"), TEXT)],
+    },
+    ("", "Pod"): {
+        "spec": {
+            **dict.fromkeys(("nodeName", "serviceAccountName"), TEXT),
+            "containers": [
+                {"name": TEXT, "image": TEXT, "ports": [dict.fromkeys(("name", "containerPort", "protocol"), TEXT)]}
+            ],
+        },
+        "status": {
+            **dict.fromkeys(("phase", "podIP", "hostIP", "startTime", "reason"), TEXT),
+            "podIPs": [{"ip": TEXT}],
+            "conditions": [{"type": TEXT, "status": TEXT, "lastTransitionTime": TEXT}],
+            "containerStatuses": [{"name": TEXT, "ready": TEXT, "restartCount": TEXT}],
+        },
+    },
+}
+"""What is read of each understood kind, by API group and kind."""
+
+MAY_BE_EMPTY = frozenset({"PeerAuthentication", "AuthorizationPolicy", "Sidecar"})
+"""Kinds that mean something without a spec."""
+
+ONLY_KNOWN_FIELDS = frozenset({"Service", "EndpointSlice", "Pod"})
+"""Kinds of Kubernetes itself, of which nothing else is kept: their other fields may tell secrets."""
+
+KEPT_GROUPS = ("istio.io", "gateway.networking.k8s.io")
+"""Groups, or ends of groups, whose other kinds are kept as they are."""

@@ -1,0 +1,145 @@
+"""Reads Kubernetes and Istio objects, single or in lists, as rows: their fields without secrets, and what is unknown.
+
+A kind that is understood must have the shape that its API documents, else its document is refused, so that a half
+written object never passes for one that sets nothing. Fields and versions that are newer than this are kept.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from pipeline.mesh.documents import line_of
+from pipeline.mesh.kinds import ANY, KEPT_GROUPS, MAY_BE_EMPTY, ONLY_KNOWN_FIELDS, TEXT, UNDERSTOOD
+from pipeline.mesh.secrets import without_secrets
+from pipeline.mesh.shapes import Document, LeftOut, Row
+
+Path = tuple[str | int, ...]
+
+_OWNERS = ("kind", "name")
+
+
+def is_object(value: Any) -> bool:
+    """Say whether a value is an object of Kubernetes, or a list of some, by its keys."""
+    return isinstance(value, dict) and ("apiVersion" in value or "kind" in value)
+
+
+def objects(document: Document, value: Any, path: Path = ()) -> Iterator[Row | LeftOut]:
+    """Yield the objects of a value, which may be a list of its own or of Kubernetes' kind.
+
+    Raises `InputError` naming document and line where an object has no kind or name, or not its kind's shape.
+    """
+    if str(value.get("kind", "")).endswith("List") and "items" in value:
+        items = value["items"]
+        if not isinstance(items, list | None):
+            raise _wrong(document, (*path, "items"), "must be a list")
+        for number, item in enumerate(items or ()):
+            yield from objects(
+                document, _typed(item, value, document, (*path, "items", number)), (*path, "items", number)
+            )
+    else:
+        yield _object(document, value, path)
+
+
+def _typed(item: Any, of: dict[str, Any], document: Document, path: Path) -> dict[str, Any]:
+    """Give an item of a list such as VirtualServiceList the kind that only the list names."""
+    if not isinstance(item, dict):
+        raise _wrong(document, path, "must be an object")
+    kind = of["kind"].removesuffix("List")
+    return item if "kind" in item or not kind else {"apiVersion": of.get("apiVersion"), "kind": kind, **item}
+
+
+def _object(document: Document, value: dict[str, Any], path: Path) -> Row | LeftOut:
+    kind = _text(document, value, path, "kind", "Give whole objects, as kubectl get -o yaml writes them")
+    api = _text(document, value, path, "apiVersion", "Give whole objects, as kubectl get -o yaml writes them")
+    group, _, version = api.rpartition("/")
+    if (group, kind) not in UNDERSTOOD and not group.endswith(KEPT_GROUPS):
+        return LeftOut(kind, "secrets are not stored" if kind == "Secret" else "tells nothing about the mesh")
+    metadata = value.get("metadata")
+    if not isinstance(metadata, dict):
+        raise _wrong(document, (*path, "metadata"), f"is missing in this {kind}, or no object")
+    name = _text(document, metadata, (*path, "metadata"), "name", "The output may be cut short")
+    shape = UNDERSTOOD.get((group, kind))
+    unknown: list[str] = []
+    body = {key: part for key, part in value.items() if key not in ("apiVersion", "kind", "metadata")}
+    if shape is not None:
+        if "spec" in shape and kind not in MAY_BE_EMPTY and not isinstance(body.get("spec"), dict):
+            raise _wrong(document, (*path, "spec"), f"is missing in this {kind}, or no object")
+        for part in shape.keys() & body.keys():
+            _check(document, body[part], shape[part], (*path, part), (part,), unknown)
+    if kind in ONLY_KNOWN_FIELDS and shape is not None:
+        body = _known(body, shape)
+        unknown = []
+    else:
+        body.pop("status", None)
+    owners = [{key: owner.get(key) for key in _OWNERS} for owner in metadata.get("ownerReferences") or ()]
+    body = without_secrets({**body, **({"owners": owners} if owners else {})})
+    labels = without_secrets(metadata.get("labels") or {})
+    values = {
+        "kind": kind,
+        "api_group": group,
+        "api_version": version,
+        "namespace": metadata.get("namespace"),
+        "name": name,
+        "labels": _json(labels),
+        "body": _json(body),
+        "is_understood": shape is not None,
+        "unknown_fields": sorted(set(unknown)),
+    }
+    return Row("mesh/objects", kind, values)
+
+
+def _check(document: Document, value: Any, shape: Any, path: Path, field: Path, unknown: list[str]) -> None:
+    """Hold a value against its shape; note unknown fields. Raises `InputError` for a wrong shape."""
+    if shape == ANY or value is None:
+        return
+    if shape == TEXT:
+        if isinstance(value, dict | list):
+            raise _wrong(document, path, "must be a single value")
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            raise _wrong(document, path, "must be a list")
+        for number, item in enumerate(value):
+            _check(document, item, shape[0], (*path, number), (*field, "[]"), unknown)
+    elif not isinstance(value, dict):
+        raise _wrong(document, path, "must be an object")
+    else:
+        for key, each in value.items():
+            inner = shape.get(key, shape.get("*"))
+            if inner is None:
+                unknown.append(_spoken((*field, key)))
+            else:
+                _check(document, each, inner, (*path, key), (*field, key), unknown)
+
+
+def _known(value: Any, shape: Any) -> Any:
+    """Return of a value what its shape names."""
+    if isinstance(shape, list) and isinstance(value, list):
+        return [_known(item, shape[0]) for item in value]
+    if isinstance(shape, dict) and isinstance(value, dict):
+        named = {key: shape.get(key, shape.get("*")) for key in value}
+        return {key: _known(each, named[key]) for key, each in value.items() if named[key] is not None}
+    return value
+
+
+def _text(document: Document, value: dict[str, Any], path: Path, key: str, remedy: str) -> str:
+    found = value.get(key)
+    if not isinstance(found, str) or not found:
+        raise _wrong(document, (*path, key), f"is missing, or no text. {remedy}")
+    return found
+
+
+def _wrong(document: Document, path: Path, what: str) -> Exception:
+    return document.error(f"{_spoken(path) or 'the object'} {what}", line_of(document, path))
+
+
+def _spoken(path: Path) -> str:
+    """Write a path as people do: spec.http[0].route."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else step if step == "[]" else f".{step}"
+    return text.removeprefix(".")
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode()

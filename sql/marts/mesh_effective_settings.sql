@@ -1,0 +1,271 @@
+-- one row per host, port, subset and field of a traffic policy: the value in effect, where it is set, else Istio's default
+-- key: host, port, subset, field
+-- A port's own settings replace all of its level's; a subset's sections replace the rule's, each as a whole.
+with
+
+fields as (
+    select * from mesh_fields
+    where kind = 'DestinationRule' and api_group = 'networking.istio.io'
+),
+
+rules as (
+    select
+        namespace,
+        name,
+        any_value(case when value like '%.%' then value else value || '.' || namespace || '.svc.cluster.local' end)
+            filter (where field = 'spec.host') as host,
+        any_value(snapshot_at) as snapshot_at,
+        any_value(is_later) as is_later,
+    from fields
+    group by namespace, name
+),
+
+---------- what a policy can be asked for: the ports of services, the clusters of proxies, each with the rule's subsets
+
+ports as (
+    select distinct host, port from mesh_services
+    union
+    select distinct host, port from mesh_clusters
+    where direction = 'outbound'
+    union
+    select host, null as port from rules
+    where
+        host not like '*%'
+        and not exists (from mesh_services where mesh_services.host = rules.host)
+        and not exists (from mesh_clusters where mesh_clusters.host = rules.host)
+),
+
+-- of several rules the one whose host is the most exact, and of the service's own namespace
+chosen as (
+    select
+        ports.host,
+        ports.port,
+        rules.namespace,
+        rules.name,
+        rules.snapshot_at,
+        rules.is_later,
+    from ports
+    left join rules
+        on ports.host = rules.host
+        or (starts_with(rules.host, '*') and ends_with(ports.host, ltrim(rules.host, '*')))
+    qualify row_number() over (
+        partition by ports.host, ports.port
+        order by
+            rules.host is null,
+            starts_with(rules.host, '*'),
+            length(rules.host) desc,
+            split_part(ports.host, '.', 2) is distinct from rules.namespace,
+            rules.namespace,
+            rules.name
+    ) = 1
+),
+
+subsets as (
+    select
+        namespace,
+        name,
+        regexp_extract(field, '^(spec\.subsets\[\d+\])\.name$', 1) as place,
+        value as subset,
+    from fields
+    where regexp_full_match(field, 'spec\.subsets\[\d+\]\.name')
+),
+
+targets as (
+    select
+        chosen.*,
+        null as subset,
+        null as subset_place,
+    from chosen
+    union all
+    select
+        chosen.*,
+        subsets.subset,
+        subsets.place as subset_place,
+    from chosen
+    inner join subsets on chosen.namespace is not distinct from subsets.namespace and chosen.name = subsets.name
+    union all
+    -- a subset that a proxy knows though the rule was not read
+    select
+        chosen.*,
+        mesh_clusters.subset,
+        null as subset_place,
+    from chosen
+    inner join (select distinct host, port, subset from mesh_clusters where direction = 'outbound') as mesh_clusters
+        on chosen.host = mesh_clusters.host and chosen.port = mesh_clusters.port
+    where mesh_clusters.subset is not null and chosen.name is null
+),
+
+---------- the levels of a rule: what each sets, and which of them has the last word on a section
+
+settings as (
+    select
+        namespace,
+        name,
+        field,
+        value,
+        value_ms,
+        regexp_extract(
+            field,
+            '^((?:spec\.subsets\[\d+\])|spec)\.trafficPolicy\.(portLevelSettings\[\d+\]\.)?((\w+)\..+)$',
+            ['level', 'port_place', 'setting', 'section']
+        ) as place,
+    from fields
+    where field like '%trafficPolicy.%'
+),
+
+port_levels as (
+    select
+        namespace,
+        name,
+        place.level as level,
+        place.port_place as port_place,
+        try_cast(value as integer) as port,
+    from settings
+    where place.port_place <> '' and place.setting = 'port.number'
+),
+
+sections as (
+    select unnest(['connectionPool', 'outlierDetection', 'loadBalancer', 'tls']) as section
+),
+
+set_sections as (
+    select distinct
+        namespace,
+        name,
+        place.level as level,
+        place.section as section,
+    from settings
+    where place.port_place = ''
+),
+
+deciding as (
+    select
+        targets.*,
+        sections.section,
+        -- the level that decides, and the port's place in it
+        case
+            when subset_port.port is not null or set_by_subset.section is not null then targets.subset_place
+            else 'spec'
+        end as level,
+        case
+            when subset_port.port is not null then subset_port.port_place
+            when set_by_subset.section is not null then ''
+            else coalesce(rule_port.port_place, '')
+        end as port_place,
+    from targets
+    cross join sections
+    left join port_levels as subset_port
+        on targets.namespace is not distinct from subset_port.namespace
+        and targets.name = subset_port.name
+        and targets.subset_place = subset_port.level
+        and targets.port = subset_port.port
+    left join set_sections as set_by_subset
+        on targets.namespace is not distinct from set_by_subset.namespace
+        and targets.name = set_by_subset.name
+        and targets.subset_place = set_by_subset.level
+        and sections.section = set_by_subset.section
+    left join port_levels as rule_port
+        on targets.namespace is not distinct from rule_port.namespace
+        and targets.name = rule_port.name
+        and rule_port.level = 'spec'
+        and targets.port = rule_port.port
+),
+
+asked as (
+    select
+        deciding.*,
+        mesh_defaults.field as setting,
+        mesh_defaults.default_value,
+        mesh_defaults.says,
+    from deciding
+    inner join mesh_defaults on deciding.section = split_part(mesh_defaults.field, '.', 1)
+    union
+    -- fields without a known default
+    select
+        deciding.*,
+        settings.place.setting as setting,
+        mesh_defaults.default_value,
+        mesh_defaults.says,
+    from deciding
+    inner join settings
+        on deciding.namespace is not distinct from settings.namespace
+        and deciding.name = settings.name
+        and deciding.level = settings.place.level
+        and deciding.port_place = settings.place.port_place
+        and deciding.section = settings.place.section
+    left join mesh_defaults on settings.place.setting = mesh_defaults.field
+),
+
+---------- what proxies themselves are set to
+
+proxy_settings as (
+    select
+        host,
+        port,
+        subset,
+        setting.key as setting,
+        mode(setting.value ->> '$' order by setting.value ->> '$') as proxy_value,
+        any_value(destination_rule) as destination_rule,
+        max(snapshot_at) as snapshot_at,
+        bool_or(is_later) as is_later,
+    from mesh_clusters
+    cross join json_each(mesh_clusters.settings) as setting
+    where direction = 'outbound'
+    group by host, port, subset, setting.key
+),
+
+proxy_rules as (
+    select
+        host,
+        port,
+        subset,
+        any_value(destination_rule) as destination_rule,
+        max(snapshot_at) as snapshot_at,
+        bool_or(is_later) as is_later,
+    from mesh_clusters
+    where direction = 'outbound'
+    group by host, port, subset
+),
+
+effective as (
+    select
+        asked.host,
+        regexp_replace(asked.host, '^([^.]+)\.([^.]+)\.svc\..*$', '\1.\2') as service,
+        asked.port,
+        asked.subset,
+        asked.setting as field,
+        -- null where only proxies were read, and have what is the default too, or a table without values
+        case
+            when settings.value is not null then true
+            when asked.name is not null or proxy_rules.destination_rule is null then false
+            when proxy_settings.proxy_value is distinct from asked.default_value
+                and proxy_settings.proxy_value is not null then true
+        end as is_set,
+        case when is_set is false then asked.default_value else coalesce(settings.value, proxy_settings.proxy_value) end
+            as value,
+        asked.says as default_says,
+        coalesce(asked.name || '.' || asked.namespace, proxy_rules.destination_rule) as destination_rule,
+        -- where it is set, or would be
+        coalesce(settings.field, asked.level || '.trafficPolicy.' || asked.port_place || asked.setting) as path,
+        proxy_settings.proxy_value,
+        coalesce(asked.snapshot_at, proxy_rules.snapshot_at) as snapshot_at,
+        coalesce(asked.is_later, proxy_rules.is_later) as is_later,
+    from asked
+    left join settings
+        on asked.namespace is not distinct from settings.namespace
+        and asked.name = settings.name
+        and asked.level = settings.place.level
+        and asked.port_place = settings.place.port_place
+        and asked.setting = settings.place.setting
+    left join proxy_settings
+        on asked.host = proxy_settings.host
+        and asked.port is not distinct from proxy_settings.port
+        and asked.subset is not distinct from proxy_settings.subset
+        and asked.setting = proxy_settings.setting
+    left join proxy_rules
+        on asked.host = proxy_rules.host
+        and asked.port is not distinct from proxy_rules.port
+        and asked.subset is not distinct from proxy_rules.subset
+)
+
+select * from effective
