@@ -115,7 +115,7 @@ class Terminal:
         )  # fmt: skip
         os.close(slave)
 
-    def wait_for(self, expected, seconds=20):
+    def wait_for(self, expected, seconds=120):
         """Read until the text is on the screen; return what was read."""
         seen, deadline = "", time.monotonic() + seconds
         while expected not in seen:
@@ -130,7 +130,7 @@ class Terminal:
     def leave(self):
         """Type Ctrl-D and return the exit code."""
         self.type("\x04")
-        return self._process.wait(20)
+        return self._process.wait(120)
 
     def __enter__(self):
         return self
