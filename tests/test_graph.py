@@ -61,6 +61,20 @@ def test_the_drawings_show_what_the_table_says(meshlog, samples_lake):
             assert ("p95" in line) == (row["p95_ms"] is not None)
 
 
+def test_the_text_names_each_caller_and_whom_it_calls(meshlog, samples_lake):
+    """Without a format the graph is read in a terminal: a caller, its edges below it, a mark where calls fail."""
+    ran = meshlog("graph", "--lake", samples_lake)
+
+    assert ran.code == 0
+    assert ran.out.splitlines()[:4] == [
+        "istio-ingressgateway.istio-system",
+        "  -> frontend.shop            148 calls   20.3% failed !  p95 169 ms",
+        "frontend.shop",
+        "  -> payments.shop             78 calls   34.6% failed !  p95 311 ms",
+    ]
+    assert max(map(len, ran.out.splitlines())) <= 80
+
+
 def test_failing_edges_stand_out():
     """From one failed call in twenty an edge is red and thick; a healthy one has no style of its own."""
     edges = [edge("a", "b", health="failing"), edge("a", "c"), edge("b", "c", health="impaired")]

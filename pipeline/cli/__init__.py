@@ -70,6 +70,7 @@ class Meshlog(click.Group):
       meshlog diagnose --since 1h                what went wrong, and who has to change what
       meshlog trace 967f8e1a-dbc0-4cce-ad53      one request as a waterfall
       meshlog report --date 2026-11-22 --out .   yesterday as a page
+      meshlog check --since 1h --slo 99.9        thresholds, for cron and CI
       meshlog incident --find --since 1d         where was an incident, and the command for its facts
       meshlog sql "from error_rates"             any question, in SQL
 

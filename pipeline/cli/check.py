@@ -1,12 +1,13 @@
 """`meshlog check`: thresholds, for cron and CI."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pipeline.cli.options import answer, has_colour, open_window, output_options, terminal_width, window_options
+from pipeline.cli.options import answer, open_window, output_options, tell, terminal_width, window_options
 from pipeline.query.thresholds import MIN_REQUESTS, THRESHOLDS, limits
 
 A_CHECK_FAILED = 3
@@ -63,17 +64,16 @@ def check(
 
     Exit codes: 0 all hold, 3 one is broken, 2 usage, 5 no line in the window, or too few requests to judge any.
     """
-    from pipeline.query.checked import is_kept, parameters_of, verdict_lines
+    from pipeline.query.checked import is_kept, judged, verdict_lines
     from pipeline.query.models import question
 
     flags: dict[str, Any] = {name: value for name, value in numbers.items() if value is not None}
     asked = limits(flags | ({"no_cause": [*no_cause]} if no_cause else {}), config)
+    parameters = {"limits": json.dumps(asked)}
     with open_window(lake, since, until, timezone) as session:
-        parameters = parameters_of(session, asked)
-        rows = session.rows(question("thresholds"), parameters)
+        rows = judged(session, parameters)
         if format or output:
             answer(session, question("thresholds"), format, output, parameters)
         else:
-            for line in verdict_lines(rows, terminal_width()):
-                click.secho(line.text, bold=line.is_head if has_colour() else None)
+            tell(verdict_lines(rows, terminal_width()))
     raise click.exceptions.Exit(0 if is_kept(rows) else A_CHECK_FAILED)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.options import answer, has_colour, open_window, output_options, terminal_width, window_options
+from pipeline.cli.options import answer, open_window, output_options, tell, terminal_width, window_options
 
 
 @click.command(short_help="Say what went wrong, and who has to change what.")
@@ -42,5 +42,4 @@ def diagnose(
             answer(session, explanation_of(explain) if explain else "from diagnoses", format, output)
         else:
             width = terminal_width()
-            for line in explanation_lines(session, explain, width) if explain else finding_lines(session, width):
-                click.secho(line.text, bold=line.is_head if has_colour() else None)
+            tell(explanation_lines(session, explain, width) if explain else finding_lines(session, width))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.options import FORMATS, answer, open_window, window_options
+from pipeline.cli.options import FORMATS, answer, open_window, tell, terminal_width, window_options
 
 DRAWINGS = ("mermaid", "dot")
 
@@ -31,15 +31,17 @@ def graph(
 
     Exits with 5 where nobody called anybody in the window.
     """
-    from pipeline.query.graph import drawing_of, drawn, edges_of
+    from pipeline.query.graph import drawing_of, drawn, edge_lines, edges_of
     from pipeline.query.models import question
     from pipeline.query.render import replacing
 
     drawing = drawing_of(format, output)
     with open_window(lake, since, until, timezone) as session:
         edges = edges_of(session)
-        if drawing is None:
+        if drawing is None and (format or output):
             answer(session, question("service_edges"), format, output)
+        elif drawing is None:
+            tell(edge_lines(edges, terminal_width()))
         elif output:
             with replacing(output) as file:
                 file.write(drawn(edges, drawing).encode())

@@ -1,7 +1,7 @@
 """The flags that several verbs share, each defined once, and where their answers go."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +11,7 @@ from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.query.session import Session, Window
+    from pipeline.query.spoken import Line
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -101,6 +102,12 @@ def as_seen(session: "Session", query: str, kind: str, parameters: Mapping[str, 
     write_answer(session, query, written, kind, width=terminal_width(), colour=has_colour(), parameters=parameters)
     text = written.getvalue().decode()
     return text if kind in ("table", "md") else "\n".join(visible(line) for line in text.split("\n"))
+
+
+def tell(lines: "Iterable[Line]") -> None:
+    """Print lines of text, those that head others in bold where stdout takes colour."""
+    for line in lines:
+        click.echo(click.style(line.text, bold=True) if line.is_head and has_colour() else line.text)
 
 
 def terminal_width() -> int:

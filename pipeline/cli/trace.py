@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import FORMATS, answer, has_colour, open_window, terminal_width, window_options
+from pipeline.cli.options import FORMATS, answer, open_window, tell, terminal_width, window_options
 
 if TYPE_CHECKING:
     from pipeline.query.session import Session
@@ -51,8 +51,7 @@ def trace(
         elif format or output:
             answer(session, spans_of(request_id), format, output)
         else:
-            for line in waterfall_lines(session, request_id, terminal_width()):
-                click.secho(line.text, bold=line.is_head if has_colour() else None)
+            tell(waterfall_lines(session, request_id, terminal_width()))
 
 
 def _draw(session: "Session", request_id: str, timezone: str, drawing: str | None, output: Path | None) -> None:

@@ -1,7 +1,6 @@
 """Whether a window keeps to thresholds: the rows of the question `thresholds`, and what they say in words."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -14,12 +13,11 @@ from pipeline.text import visible
 Row = dict[str, Any]
 
 
-def parameters_of(session: Session, limits: list[Row]) -> dict[str, str]:
-    """Return the parameters of the question `thresholds`. Raises `NoDataError` where the window holds no line."""
-    coverage = session.rows(question("coverage_totals"))[0]
-    if not coverage["rows_in_window"]:
+def judged(session: Session, parameters: Mapping[str, str]) -> list[Row]:
+    """Return the rows of the question `thresholds`. Raises `NoDataError` where the window holds no line."""
+    if not session.rows("select 1 from access_logs limit 1"):
         raise NoDataError("the lake holds no access-log line in this window. See what it holds: meshlog status")
-    return {"limits": json.dumps(limits), "coverage": json.dumps(coverage, default=str)}
+    return session.rows(question("thresholds"), parameters)
 
 
 def is_kept(rows: list[Row]) -> bool:

@@ -5,12 +5,14 @@ and a name is only ever a label, escaped so that neither Mermaid nor Graphviz fi
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import NoDataError
 from pipeline.query.models import question
 from pipeline.query.session import Session
+from pipeline.query.spoken import Line
 from pipeline.text import visible
 
 Row = dict[str, Any]
@@ -40,6 +42,23 @@ def edges_of(session: Session) -> list[Row]:
     if not edges:
         raise NoDataError("no service was called in this window. See what the lake holds: meshlog status")
     return edges
+
+
+def edge_lines(edges: list[Row], width: int) -> Iterator[Line]:
+    """Put edges into words, each caller above those that it calls, at most `width` columns wide but for long names."""
+    by_client: dict[str, list[Row]] = {}
+    for edge in edges:
+        by_client.setdefault(_client(edge), []).append(edge)
+    longest = min(max(len(visible(edge["service"])) for edge in edges), max(20, width - 51))
+    for client, called in by_client.items():
+        yield Line(visible(client), is_head=True)
+        for edge in called:
+            calls, failed, *percentile = _figures(edge)
+            mark = "" if edge["health"] == "well" else "!"
+            yield Line(
+                f"  -> {visible(edge['service']):<{longest}} {calls:>13}  {failed:>13} {mark:1}"
+                f"  {''.join(percentile)}".rstrip()
+            )
 
 
 def as_mermaid(edges: list[Row]) -> str:

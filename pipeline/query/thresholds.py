@@ -57,8 +57,8 @@ THRESHOLDS = (
     Threshold(
         "burn_rate", 0, 1e9, True, "How fast each service may burn its error budget; 1 where only --slo is given."
     ),
-    Threshold("unpaired_rate", 0, 1, False, "Lines whose other side was not found, per line, 0 to 1."),
-    Threshold("rejected_rate", 0, 1, False, "Lines that could not be typed, per line read, 0 to 1."),
+    Threshold("unpaired_rate", 0, 1, False, "Lines of the window whose other side was not found, per line."),
+    Threshold("rejected_rate", 0, 1, False, "Lines that could not be typed, per line that the window's ingests read."),
 )
 
 Check = Callable[[Any], bool]

@@ -1,7 +1,7 @@
 -- how the window compares with thresholds: one row per threshold and what it was held against, the broken ones first
 -- $limits is a list of {measure, cause, service, except_for, threshold, slo, min_requests} as JSON; one without a service
--- is for all services but those of except_for. $coverage is the row of coverage_totals as a JSON object. is_met is null
--- where nothing can be said: no value, or fewer requests than min_requests. A cause that must not occur needs no number.
+-- is for all services but those of except_for. is_met is null where nothing can be said: no value, or fewer requests than
+-- min_requests. A cause that must not occur needs no number.
 with
 
 limits as (
@@ -46,6 +46,38 @@ multiplied as (
     group by service
 ),
 
+paired as (
+    select
+        sum(rows_in_window)::bigint as lines,
+        sum(unpaired) / nullif(sum(rows_in_window), 0) as unpaired_rate,
+    from coverage
+),
+
+-- what was read of a source counts when it gave the window a line, and so does one without any that was read meanwhile
+judged_loads as (
+    select
+        *,
+        coalesce(
+            (since is null or last_started_at >= since) and (until is null or first_started_at < until), false
+        ) as is_in_window,
+    from loads
+    cross join session_window
+),
+
+read as (
+    select
+        sum(lines)::bigint as lines,
+        sum(rejects) / nullif(sum(lines), 0) as rejected_rate,
+    from (
+        select
+            *,
+            min(loaded_at) filter (where is_in_window) over () as first_loaded_at,
+            max(loaded_at) filter (where is_in_window) over () as last_loaded_at,
+        from judged_loads
+    )
+    where is_in_window or (rows = 0 and loaded_at between first_loaded_at and last_loaded_at)
+),
+
 occurred as (
     select
         cause,
@@ -67,15 +99,9 @@ measured as (
     union all by name
     select 'retry_amplification' as measure, service, requests, retry_amplification as value, from multiplied
     union all by name
-    select
-        'unpaired_rate' as measure,
-        ($coverage::json ->> 'rows_in_window')::bigint as requests,
-        ($coverage::json ->> 'unpaired_share')::double as value,
+    select 'unpaired_rate' as measure, lines as requests, unpaired_rate as value, from paired
     union all by name
-    select
-        'rejected_rate' as measure,
-        ($coverage::json ->> 'lines')::bigint as requests,
-        ($coverage::json ->> 'reject_share')::double as value,
+    select 'rejected_rate' as measure, lines as requests, rejected_rate as value, from read
     union all by name
     select 'cause' as measure, cause, service, requests, calls as value, from occurred
 ),
@@ -88,8 +114,8 @@ compared as (
         limits.cause,
         coalesce(measured.service, limits.service) as service,
         case limits.measure
-            -- at 1 the error budget of 1 - slo lasts exactly as long as it is meant to
-            when 'burn_rate' then measured.value / (1 - limits.slo / 100)
+            -- at 1 the error budget of 1 - slo lasts exactly as long as it is meant to; 1 - 0.9 is not quite 0.1
+            when 'burn_rate' then measured.value / round(1 - limits.slo / 100, 12)
             when 'cause' then coalesce(measured.value, 0)
             else measured.value
         end as value,
