@@ -223,6 +223,7 @@ UNDERSTOOD: dict[tuple[str, str], dict[str, Any]] = {
             "containers": [
                 {"name": TEXT, "image": TEXT, "ports": [dict.fromkeys(("name", "containerPort", "protocol"), TEXT)]}
             ],
+            "initContainers": [dict.fromkeys(("name", "image", "restartPolicy"), TEXT)],
         },
         "status": {
             **dict.fromkeys(("phase", "podIP", "hostIP", "startTime", "reason"), TEXT),

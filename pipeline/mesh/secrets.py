@@ -21,7 +21,7 @@ _SECRET_KEY = re.compile(
 _SECRET_PLACE = frozenset(
     (
         *("env", "envFrom", "environmentVariables", "args", "command", "data", "stringData", "binaryData"),
-        *("pluginConfig", "vmConfig", "patch", "httpHeaders", "annotations", "managedFields"),
+        *("pluginConfig", "vmConfig", "httpHeaders", "annotations", "managedFields"),
         *("clientCertificate", "caCertificates", "serverCertificate"),
     )
 )
@@ -29,6 +29,17 @@ _SECRET_PLACE = frozenset(
 
 _SECRET_NAME = re.compile(r"authorization|cookie|token|secret|passw|api[-_]?key|auth[-_]?key", re.IGNORECASE)
 """Names of headers, variables and claims whose values are dropped."""
+
+_PATCH = "patch"
+"""What an EnvoyFilter puts into a proxy: anything, of which nothing but `_PLAIN` text stays."""
+
+_PLAIN = re.compile(
+    r"envoy(?:\.[a-z0-9_]+)+|type\.googleapis\.com/[\w.]+|\d+(?:\.\d+)?(?:ms|s|m|h)"
+    r"|MERGE|ADD|REMOVE|REPLACE|INSERT_(?:BEFORE|AFTER|FIRST)"
+)
+
+_BUCKET = frozenset({"max_tokens", "tokens_per_fill"})
+"""Tokens of a rate limit, which are numbers and no secrets."""
 
 _NAMING = ("key", "name", "header", "headerName")
 _VALUES = ("value", "values", "notValues", "rawValue", "exact", "prefix", "regex", "stringMatch")
@@ -57,10 +68,25 @@ def without_secrets(value: Any) -> Any:
 def _value_of(key: str, value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
-    is_secret_header = "-" in key and _SECRET_NAME.search(key)
-    if _SECRET_KEY.search(key) or key in _SECRET_PLACE or is_secret_header:
-        return DROPPED
-    return without_secrets(value)
+    if key == _PATCH:
+        return _plain(value)
+    return DROPPED if _is_secret(key) else without_secrets(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return of a patch its names of filters, durations, numbers and operations."""
+    if isinstance(value, dict):
+        return {
+            text_without_secrets(str(key)): DROPPED if _is_secret(str(key)) and key not in _BUCKET else _plain(each)
+            for key, each in value.items()
+        }
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value if not isinstance(value, str) or _PLAIN.fullmatch(value) else DROPPED
+
+
+def _is_secret(key: str) -> bool:
+    return bool(_SECRET_KEY.search(key) or key in _SECRET_PLACE or ("-" in key and _SECRET_NAME.search(key)))
 
 
 def text_without_secrets(text: str) -> str:

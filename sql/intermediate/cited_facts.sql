@@ -1,6 +1,6 @@
 -- one row per finding and thing in the configuration that confirms it and is no mere setting
 -- key: diagnosis_id, kind, namespace, name, field
--- Endpoints, subsets, hosts that nobody owns, protocols by port name, access policies, mTLS modes, routes of gateways.
+-- Endpoints, subsets, hosts that nobody owns, protocols by port name, routes that take a host or path.
 with
 
 diagnosed as (
@@ -166,11 +166,12 @@ dangling as (
     where diagnosed_host.host is null or (destinations.subset is not null and subsets.subset is null)
 ),
 
----------- no route: which hosts and paths the VirtualServices of gateways take
+---------- no route: which hosts and paths the VirtualServices take, those of gateways or of the host that was called
 
 unrouted as (
     select
         diagnosis_id,
+        client_reporter = 'gateway' as is_gateway,
         list(distinct lower(regexp_replace(authority, ':\d+$', ''))) as authorities,
         list_sort(list(distinct {
             'path': regexp_replace(path, '\?.*$', ''),
@@ -178,39 +179,51 @@ unrouted as (
         })) as requests,
     from diagnosed
     where cause = 'no_route' and authority is not null
-    group by diagnosis_id
+    group by diagnosis_id, client_reporter = 'gateway'
 ),
 
-gateway_rules as (
+routing as (
     select
         namespace,
         virtual_service,
-        any_value(hosts) as hosts,
+        gateways,
+        -- sidecars know a service by shorter names, too
+        case when gateways = ['mesh'] then list_distinct(flatten(list_transform(hosts, lambda host: [
+            host,
+            regexp_replace(host, '\.svc\.cluster\.local$', ''),
+            regexp_replace(host, '\.cluster\.local$', ''),
+            regexp_replace(host, '^([^.]+)\.[^.]+\.svc\.cluster\.local$', '\1')
+        ]))) else hosts end as names,
+        hosts,
         any_value(snapshot_at) as snapshot_at,
         any_value(is_later) as is_later,
     from mesh_rules
-    where protocol = 'http' and gateways <> ['mesh']
-    group by namespace, virtual_service
+    where protocol = 'http'
+    group by namespace, virtual_service, hosts, gateways
 ),
 
-gateway_routes as (
+asked_routes as (
     select
         unrouted.diagnosis_id,
-        gateway_rules.* exclude (hosts, snapshot_at, is_later),
-        gateway_rules.hosts,
-        len(list_filter(unrouted.authorities, lambda authority: not list_contains(gateway_rules.hosts, authority))) > 0
+        unrouted.is_gateway,
+        routing.namespace,
+        routing.virtual_service,
+        routing.hosts,
+        len(list_filter(unrouted.authorities, lambda authority: not list_contains(routing.names, authority))) > 0
             as lacks_host,
         list_transform(
-            list_filter(unrouted.requests, lambda request: list_contains(gateway_rules.hosts, request.authority)),
+            list_filter(unrouted.requests, lambda request: list_contains(routing.names, request.authority)),
             lambda request: request.path
         )[:3] as paths,
-        gateway_rules.snapshot_at,
-        gateway_rules.is_later,
+        routing.snapshot_at,
+        routing.is_later,
     from unrouted
-    cross join gateway_rules
+    inner join routing
+        on case when unrouted.is_gateway then routing.gateways <> ['mesh']
+            else list_contains(routing.gateways, 'mesh') and list_has_any(routing.names, unrouted.authorities) end
     qualify row_number() over (
         partition by unrouted.diagnosis_id
-        order by list_has_any(gateway_rules.hosts, unrouted.authorities) desc, gateway_rules.virtual_service
+        order by list_has_any(routing.names, unrouted.authorities) desc, routing.virtual_service
     ) <= 3
 ),
 
@@ -228,28 +241,29 @@ route_hosts as (
         'add the host, if it is meant to exist' as change,
         snapshot_at,
         is_later,
-    from gateway_routes
+    from asked_routes
+    where is_gateway
 ),
 
 route_paths as (
     select
-        gateway_routes.diagnosis_id,
+        asked_routes.diagnosis_id,
         2 as place,
         'VirtualService' as kind,
-        gateway_routes.namespace,
-        gateway_routes.virtual_service as name,
+        asked_routes.namespace,
+        asked_routes.virtual_service as name,
         'spec.http[].match' as field,
         string_agg(distinct mesh_matches.conditions, '; ' order by mesh_matches.conditions) as value,
-        'no match takes paths such as ' || array_to_string(any_value(gateway_routes.paths), ', ') as says,
+        'no match takes paths such as ' || array_to_string(any_value(asked_routes.paths), ', ') as says,
         'add a match, if the path is meant to exist' as change,
-        any_value(gateway_routes.snapshot_at) as snapshot_at,
-        any_value(gateway_routes.is_later) as is_later,
-    from gateway_routes
+        any_value(asked_routes.snapshot_at) as snapshot_at,
+        any_value(asked_routes.is_later) as is_later,
+    from asked_routes
     inner join mesh_matches
-        on gateway_routes.namespace is not distinct from mesh_matches.namespace
-        and gateway_routes.virtual_service = mesh_matches.virtual_service
-    where gateway_routes.paths <> [] and mesh_matches.protocol = 'http'
-    group by gateway_routes.diagnosis_id, gateway_routes.namespace, gateway_routes.virtual_service
+        on asked_routes.namespace is not distinct from mesh_matches.namespace
+        and asked_routes.virtual_service = mesh_matches.virtual_service
+    where asked_routes.paths <> [] and mesh_matches.protocol = 'http'
+    group by asked_routes.diagnosis_id, asked_routes.namespace, asked_routes.virtual_service
 ),
 
 -- where no object tells: what the gateways' own routes have
@@ -272,7 +286,7 @@ proxy_domains as (
     group by unrouted.diagnosis_id, routes.virtual_service
 ),
 
----------- protocols, mTLS, access policies, egress
+---------- protocols by port name
 
 protocols as (
     select distinct
@@ -290,97 +304,6 @@ protocols as (
     from diagnosed
     inner join services on diagnosed.service = services.service and diagnosed.port = services.port
     where diagnosed.cause in ('protocol_error', 'bad_request')
-),
-
-authentications as (
-    select distinct
-        diagnosed.diagnosis_id,
-        2 as place,
-        'PeerAuthentication' as kind,
-        modes.policy_namespace as namespace,
-        modes.policy as name,
-        coalesce(modes.field, 'spec.mtls.mode') as field,
-        case when modes.is_set then modes.mode end as value,
-        case when not modes.is_set then 'Istio''s default is PERMISSIVE' end as says,
-        'let it agree with the callers'' tls.mode' as change,
-        modes.snapshot_at,
-        modes.is_later,
-    from diagnosed
-    inner join mesh_authentications as modes
-        on diagnosed.service = modes.service and coalesce(diagnosed.port, modes.port) = modes.port
-    where diagnosed.cause in ('tls_mismatch', 'tls_identity')
-),
-
-denials as (
-    select distinct
-        diagnosis_id,
-        regexp_extract(
-            coalesce(server_response_code_details, client_response_code_details),
-            'ns\[([^\]]+)\]-policy\[([^\]]+)\]-rule\[(\d+)\]',
-            ['namespace', 'name', 'rule']
-        ) as policy,
-    from diagnosed
-    where cause = 'denied'
-),
-
-access as (
-    select
-        denials.diagnosis_id,
-        1 as place,
-        'AuthorizationPolicy' as kind,
-        policies.namespace,
-        policies.name,
-        'spec.rules[' || denials.policy.rule || ']' as field,
-        json_extract_string(policies.body, '$.spec.rules[' || denials.policy.rule || ']') as value,
-        'its action is ' || coalesce(policies.body ->> '$.spec.action', 'ALLOW') as says,
-        'change the rule, if the call is meant to be allowed' as change,
-        policies.snapshot_at,
-        policies.is_later,
-    from denials
-    inner join mesh_objects as policies
-        on policies.kind = 'AuthorizationPolicy'
-        and denials.policy.namespace = policies.namespace
-        and denials.policy.name = policies.name
-),
-
-blocked as (
-    select
-        diagnosed.diagnosis_id,
-        1 as place,
-        'ServiceEntry' as kind,
-        null as namespace,
-        null as name,
-        'spec.hosts' as field,
-        null as value,
-        'no ServiceEntry and no Service has the host ' || diagnosed.authority as says,
-        'add a ServiceEntry, if the host is meant to be reached' as change,
-        known.snapshot_at,
-        known.is_later,
-    from (select distinct diagnosis_id, lower(regexp_replace(authority, ':\d+$', '')) as authority from diagnosed
-        where cause = 'blocked_egress' and authority is not null) as diagnosed
-    cross join (
-        select max(snapshot_at) as snapshot_at, bool_or(is_later) as is_later from mesh_objects
-    ) as known
-    where known.snapshot_at is not null and diagnosed.authority not in (select host from services)
-    qualify row_number() over (partition by diagnosed.diagnosis_id order by diagnosed.authority) = 1
-),
-
-restricting as (
-    select distinct
-        diagnosed.diagnosis_id,
-        2 as place,
-        'Sidecar' as kind,
-        mesh_sidecars.namespace,
-        mesh_sidecars.sidecar as name,
-        'spec.outboundTrafficPolicy.mode' as field,
-        mesh_sidecars.outbound_mode as value,
-        'hosts that the registry does not know are blocked' as says,
-        'let it be ALLOW_ANY, if any host may be reached' as change,
-        mesh_sidecars.snapshot_at,
-        mesh_sidecars.is_later,
-    from diagnosed
-    inner join mesh_sidecars on split_part(diagnosed.client_service, '.', 2) = mesh_sidecars.namespace
-    where diagnosed.cause = 'blocked_egress' and mesh_sidecars.outbound_mode = 'REGISTRY_ONLY'
 ),
 
 facts as (
@@ -401,14 +324,6 @@ facts as (
     select * from proxy_domains
     union all
     select * from protocols
-    union all
-    select * from authentications
-    union all
-    select * from access
-    union all
-    select * from blocked
-    union all
-    select * from restricting
 )
 
 select * from facts

@@ -1,5 +1,5 @@
--- one row per finding: what the log shows of the figures that a configuration limits
--- key: diagnosis_id
+-- one row per finding, and rule of blame in it (null for all): what the log shows of the figures that a configuration limits
+-- key: diagnosis_id, blame_rule
 with
 
 diagnosed as (
@@ -9,14 +9,15 @@ diagnosed as (
 of_the_finding as (
     select
         diagnosis_id,
+        blame_rule,
         any_value(service) as service,
         count(distinct call_id) as calls,
         max(attempts) as attempts,
         count(distinct call_id) filter (where list_contains(client_flags, 'URX')) as used_up,
         quantile_cont(client_duration_ms, 0.5) as client_p50_ms,
-        max(client_duration_ms) as client_max_ms,
     from diagnosed
-    group by diagnosis_id
+    group by grouping sets ((diagnosis_id), (diagnosis_id, blame_rule))
+    having blame_rule is not null or grouping(blame_rule) = 1
 ),
 
 server_times as (
@@ -65,11 +66,11 @@ concurrencies as (
 
 select
     of_the_finding.diagnosis_id,
+    of_the_finding.blame_rule,
     of_the_finding.calls,
     of_the_finding.attempts,
     of_the_finding.used_up,
     of_the_finding.client_p50_ms,
-    of_the_finding.client_max_ms,
     server_times.server_p99_ms,
     concurrencies.concurrency,
 from of_the_finding

@@ -1,29 +1,39 @@
 -- one row per finding and setting that bears on it: the object, the field and the value in effect
--- key: diagnosis_id, setting
+-- key: diagnosis_id, setting, namespace, name, field
 -- A rule's field comes from its VirtualService, else from the proxies' routes; a policy's from mesh_effective_settings.
 with
 
+seen as (
+    select
+        diagnosis_id,
+        cause,
+        blame_rule,
+        bool_and(kind = 'tcp') as is_raw,
+    from diagnosed_hops
+    group by diagnosis_id, cause, blame_rule
+),
+
 wanted as (
     select
-        diagnoses.diagnosis_id,
-        diagnoses.service,
+        seen.diagnosis_id,
+        cited_settings.rule as cited_rule,
         cited_settings.place,
         cited_settings.field as setting,
+        split_part(cited_settings.field, '.', 1) in ('connectionPool', 'outlierDetection', 'loadBalancer', 'tls')
+            as is_policy,
         cited_settings.observed,
         cited_settings.change,
         mesh_defaults.default_value,
         mesh_defaults.says as default_says,
-    from diagnoses
+    from seen
     inner join cited_settings
-        on diagnoses.cause = cited_settings.cause
-        and (cited_settings.rule is null or cited_settings.rule = diagnoses.rule)
+        on seen.cause = cited_settings.cause
+        and (cited_settings.rule is null or cited_settings.rule = seen.blame_rule)
     left join mesh_defaults on cited_settings.field = mesh_defaults.field
-    where
-        -- a raw connection has no HTTP route
-        split_part(cited_settings.field, '.', 1) not in ('timeout', 'retries', 'fault', 'directResponse')
-        or diagnoses.diagnosis_id in (select diagnosis_id from diagnosed_hops where kind <> 'tcp')
+    -- a raw connection has no HTTP route, and no limits of HTTP
+    where not seen.is_raw or (is_policy and cited_settings.field not like 'connectionPool.http.%')
     qualify row_number() over (
-        partition by diagnoses.diagnosis_id, cited_settings.field order by cited_settings.place
+        partition by seen.diagnosis_id, cited_settings.field, cited_settings.rule order by cited_settings.place
     ) = 1
 ),
 
@@ -63,17 +73,52 @@ policies as (
 
 ---------- rules: of the VirtualService whose rule served the calls
 
-rules as (
+-- the limit that was too short may be a caller's further up
+limited_hops as (
+    select
+        diagnosis_id,
+        hop_id,
+        blame_rule,
+    from diagnosed_hops
+    union
     select
         diagnosed_hops.diagnosis_id,
+        hops.hop_id,
+        diagnosed_hops.blame_rule,
+    from diagnosed_hops
+    inner join hops on diagnosed_hops.hop_id = hops.culprit_hop_id
+    where diagnosed_hops.cause in ('slow_upstream', 'slow_endpoint') and list_contains(hops.client_flags, 'UT')
+),
+
+rules as (
+    select
+        limited_hops.diagnosis_id,
         hop_rules.namespace,
         hop_rules.virtual_service,
         hop_rules.protocol,
         hop_rules.rule,
+        limited_hops.blame_rule,
         count(*) as calls,
-    from diagnosed_hops
+    from limited_hops
     inner join hop_rules using (hop_id)
     group by all
+),
+
+-- of a rule's own two limits the shorter one ends its calls
+binding as (
+    select
+        mesh_rules.namespace,
+        mesh_rules.virtual_service,
+        mesh_rules.protocol,
+        mesh_rules.rule,
+        case when per_try.value_ms < mesh_rules.timeout_ms then 'retries.perTryTimeout' else 'timeout' end as setting,
+    from mesh_rules
+    inner join mesh_fields as per_try
+        on per_try.kind = 'VirtualService'
+        and mesh_rules.namespace is not distinct from per_try.namespace
+        and mesh_rules.virtual_service = per_try.name
+        and mesh_rules.field || '.retries.perTryTimeout' = per_try.field
+    where mesh_rules.timeout_ms > 0
 ),
 
 rule_settings as (
@@ -89,14 +134,19 @@ rule_settings as (
         mesh_rules.is_later,
         rules.calls,
     from wanted
-    inner join rules using (diagnosis_id)
+    inner join rules
+        on wanted.diagnosis_id = rules.diagnosis_id
+        and (wanted.cited_rule is null or wanted.cited_rule = rules.blame_rule)
     inner join mesh_rules using (namespace, virtual_service, protocol, rule)
+    left join binding using (namespace, virtual_service, protocol, rule)
     left join mesh_fields as fields
         on fields.kind = 'VirtualService'
         and rules.namespace is not distinct from fields.namespace
         and rules.virtual_service = fields.name
         and 'spec.' || rules.protocol || '[' || (rules.rule - 1) || '].' || wanted.setting = fields.field
-    where split_part(wanted.setting, '.', 1) not in ('connectionPool', 'outlierDetection', 'loadBalancer', 'tls')
+    where
+        not wanted.is_policy
+        and (wanted.observed is distinct from 'server_time' or coalesce(binding.setting = wanted.setting, true))
 ),
 
 -- where no object tells: what the proxies' own routes are set to, and whose VirtualService they come from
@@ -118,7 +168,9 @@ route_settings as (
         routes.is_later,
         count(*) as calls,
     from wanted
-    inner join diagnosed_hops using (diagnosis_id)
+    inner join diagnosed_hops
+        on wanted.diagnosis_id = diagnosed_hops.diagnosis_id
+        and (wanted.cited_rule is null or wanted.cited_rule = diagnosed_hops.blame_rule)
     inner join mesh_proxy_routes as routes
         on (routes.route_name is null or routes.route_name is not distinct from diagnosed_hops.route_name)
         -- gateways have the hosts of outside, sidecars those of services, of which old tables print the shortest form
@@ -129,7 +181,7 @@ route_settings as (
                     diagnosed_hops.host, diagnosed_hops.service, split_part(diagnosed_hops.service, '.', 1)
                 ]))
         end
-    where split_part(wanted.setting, '.', 1) not in ('connectionPool', 'outlierDetection', 'loadBalancer', 'tls')
+    where not wanted.is_policy
     group by all
 ),
 
@@ -151,7 +203,7 @@ absent as (
         select max(snapshot_at) as snapshot_at, bool_or(is_later) as is_later from mesh_objects
         where kind in ('VirtualService', 'Service', 'DestinationRule')
     ) as known on known.snapshot_at is not null
-    where split_part(wanted.setting, '.', 1) not in ('connectionPool', 'outlierDetection', 'loadBalancer', 'tls')
+    where not wanted.is_policy
 ),
 
 every_value as (
@@ -162,10 +214,19 @@ every_value as (
     select *, 3 as rank from route_settings
     union all by name
     select *, 4 as rank from absent
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by diagnosis_id, setting
+            order by rank, is_set is null, is_set desc, calls desc, value is null, namespace, name, field
+        ) as number,
+    from every_value
+    qualify row_number() over (partition by diagnosis_id, setting, rank, namespace, name, field order by calls desc) = 1
 )
 
-select * exclude (rank, calls) from every_value
-qualify row_number() over (
-    partition by diagnosis_id, setting
-    order by rank, is_set is null, calls desc, value is null, namespace, name, field
-) = 1
+-- several rules may have served the calls of one finding, each with its own value
+select * exclude (is_policy, rank, calls, number) from ranked
+where number = 1 or (rank = 2 and is_set and number <= 5)

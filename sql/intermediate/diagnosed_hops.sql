@@ -6,21 +6,42 @@ diagnoses as (
     select * from diagnoses
 ),
 
+-- a call that only took too long for a caller further up has no cause of its own: theirs counts
+origins as (
+    select
+        culprit_hop_id as hop_id,
+        arg_min(
+            {
+                'cause': cause,
+                'candidates': array_to_string(candidates, ', '),
+                'rule': rule,
+                'culprit_service': culprit_service,
+            },
+            hop_id <> culprit_hop_id
+        ) as verdict,
+    from hops
+    where cause is not null
+    group by culprit_hop_id
+),
+
 began as (
     select
         diagnoses.diagnosis_id,
-        hops.* exclude (rule),
-        diagnoses.rule,
+        hops.* exclude (cause, rule, culprit_service),
+        origins.verdict.cause as cause,
+        -- one finding may gather several ways to one cause
+        origins.verdict.rule as blame_rule,
+        origins.verdict.culprit_service as culprit_service,
         -- direction|port|subset|host
         string_split(hops.upstream_cluster, '|') as cluster_parts,
-    from diagnoses
-    inner join hops
-        on diagnoses.cause = hops.cause
-        and diagnoses.candidates is not distinct from string_split(array_to_string(hops.candidates, ', '), ', ')
-        and diagnoses.culprit_service is not distinct from hops.culprit_service
-        and diagnoses.service is not distinct from hops.service
-        and diagnoses.cluster_subset is not distinct from hops.cluster_subset
-    where hops.hop_id = hops.culprit_hop_id
+    from origins
+    inner join hops using (hop_id)
+    inner join diagnoses
+        on origins.verdict.cause = diagnoses.cause
+        and string_split(origins.verdict.candidates, ', ') is not distinct from diagnoses.candidates
+        and origins.verdict.culprit_service is not distinct from diagnoses.culprit_service
+        and hops.service is not distinct from diagnoses.service
+        and hops.cluster_subset is not distinct from diagnoses.cluster_subset
 )
 
 select
@@ -29,7 +50,7 @@ select
     call_id,
     kind,
     cause,
-    rule,
+    blame_rule,
     culprit_service,
     service,
     client_service,
@@ -53,5 +74,7 @@ select
     client_flags,
     client_response_code_details,
     server_response_code_details,
+    server_source,
+    server_line_number,
     attempts,
 from began

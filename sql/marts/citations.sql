@@ -40,7 +40,15 @@ settings as (
         cited_values.snapshot_at,
         cited_values.is_later,
     from cited_values
-    left join observations using (diagnosis_id)
+    left join observations
+        on cited_values.diagnosis_id = observations.diagnosis_id
+        and cited_values.cited_rule is not distinct from observations.blame_rule
+),
+
+known as (
+    select * from cited_facts
+    union all
+    select * from cited_guards
 ),
 
 facts as (
@@ -58,7 +66,7 @@ facts as (
         change,
         snapshot_at,
         is_later,
-    from cited_facts
+    from known
 ),
 
 every_citation as (

@@ -119,7 +119,11 @@ described as (
             list_contains(json_extract_string(known.body, '$.status.conditions[*].type'), 'Ready')
             and (known.body -> '$.status.conditions')::varchar like '%"status":"True","type":"Ready"%'
         ) as is_ready,
-        json_extract_string(known.body, '$.spec.containers[*].name') as containers,
+        -- sidecars may run as init containers that never end
+        list_concat(
+            json_extract_string(known.body, '$.spec.containers[*].name'),
+            json_extract_string(known.body, '$.spec.initContainers[*].name')
+        ) as containers,
         json_extract_string(known.body, '$.spec.containers[*].ports[*].containerPort') as container_ports,
         known.labels,
     from known

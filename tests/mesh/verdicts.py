@@ -43,6 +43,11 @@ def truths(judge: Judge) -> set[Verdict]:
     return found | {*judge.recording.town.session_verdicts.values()}
 
 
+def is_hidden(judge: Judge, visit: Visit) -> bool:
+    """Say whether no line that is there can tell the cause of a request's failure."""
+    return visit.is_hidden or (visit.cause in _SEEN_BY_SERVER and visit.culprit in judge.unlogged)
+
+
 def _judge_visit(judge: Judge, visit: Visit) -> None:
     score = judge.scores[visit.scenario]
     if visit.call.span not in judge.hops_of:
@@ -50,8 +55,7 @@ def _judge_visit(judge: Judge, visit: Visit) -> None:
             score.blamed += 1
             score.mistakes.append("no line of a request is left")
         return
-    is_hidden = visit.is_hidden or (visit.cause in _SEEN_BY_SERVER and visit.culprit in judge.unlogged)
-    _judge(score, (visit.cause, visit.culprit), judge.trace(visit.call.span), visit.call.path, is_hidden)
+    _judge(score, (visit.cause, visit.culprit), judge.trace(visit.call.span), visit.call.path, is_hidden(judge, visit))
     for call in _judged_apart(judge, visit):
         _judge(score, visit.below_break or (None, None), judge.trace(call.span), f"{call.path} below the break")
 

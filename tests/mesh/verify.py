@@ -16,8 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+import yaml
+
 from pipeline.ingest.load import load
+from pipeline.mesh.snapshot import read_snapshot
 from pipeline.query.session import Session, open_session
+from tests.mesh import istio
+from tests.mesh.citations import cited, judge_citations
 from tests.mesh.laws import offenders
 from tests.mesh.recording import Recording, Setting, record
 from tests.mesh.scenarios import SCENARIOS
@@ -80,6 +85,9 @@ class Outcome:
     findings: int = 0
     untrue: list[str] = field(default_factory=list)
     """Findings that are true of no request."""
+    citations: int = 0
+    miscited: list[str] = field(default_factory=list)
+    """What the configuration is said to have and has not, or should have been cited and was not."""
     offenders: Counter[str] = field(default_factory=Counter)
     """Rows that break a law, by law."""
     slowest: str | None = None
@@ -115,6 +123,7 @@ class Outcome:
             Target("culprit right", _rate(whole.culprit_right, whole.blamed), 0.97),
             Target("worst scenario's verdicts", min(worst, default=1.0), 0.8),
             Target("findings that are true", _rate(self.findings - len(self.untrue), self.findings), 1.0),
+            Target("citations missing or wrong", len(self.miscited), 0, is_most=True),
             Target("false alarms", _rate(whole.false_alarms, whole.healthy, 0.0), 0.002, is_most=True),
         ]
 
@@ -199,6 +208,19 @@ def _judge(
         outcome.clocks[setting.name] = _clocks(recording, session)
         if "slow_endpoint" in {one.name for one in played} and setting is IN_TOWN:
             outcome.slowest = session.rows(_SLOWEST)[0]["pod"]
+    _judge_citations(outcome, judge, lake)
+
+
+def _judge_citations(outcome: Outcome, judge: Judge, lake: Path) -> None:
+    """Read the town's own configuration, which nothing before had, and hold what is cited against it."""
+    objects = istio.objects(judge.recording.town.mesh)
+    described = lake.parent / "objects.yaml"
+    described.write_text(yaml.safe_dump_all(objects))
+    read_snapshot([str(described)], lake)
+    with open_session(lake) as session:
+        citations = cited(session)
+    outcome.citations += len(citations)
+    outcome.miscited += judge_citations(judge, objects, citations)
 
 
 def _judge_findings(outcome: Outcome, true: set[Verdict], session: Session) -> None:
@@ -257,6 +279,7 @@ def mistake_lines(outcome: Outcome) -> Iterator[str]:
     """List what was wrong, the same mistakes counted together."""
     yield from (f"{times} x broken: {law}" for law, times in outcome.offenders.items() if times)
     yield from (f"a finding that is true of no request: {finding}" for finding in outcome.untrue)
+    yield from outcome.miscited
     for (where, name), score in outcome.scores.items():
         for mistake, times in Counter(score.mistakes).most_common(6):
             yield f"{where} {name}: {times} x {mistake}"
