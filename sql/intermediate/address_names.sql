@@ -1,4 +1,4 @@
--- one row per IP address of a pod: what the logs themselves call it, else the mesh's configuration
+-- one row per IP address of a pod, or that the mesh's configuration names: what the logs call it, else the configuration
 -- key: address
 -- Kubelet paths name pods; clients' clusters name the service behind an address; a pod nobody calls has its workload.
 with
@@ -49,7 +49,7 @@ services as (
 
 configured as (
     select * from mesh_addresses
-    where kind = 'pod'
+    where kind <> 'interception'
 ),
 
 joined as (

@@ -1,4 +1,4 @@
--- one row per IP address that the mesh's configuration names: a pod's, a Service's own, or one of the mesh's machinery
+-- one row per IP address that the mesh's configuration names: a pod's, a Service's own, an endpoint's, the machinery's
 -- key: address
 with
 
@@ -13,6 +13,9 @@ pods as (
         version,
         zone,
     from mesh_pods
+    -- a pod that is over has given its address back, and pods on their host's network share one
+    where phase is distinct from 'Succeeded' and phase is distinct from 'Failed'
+    qualify count(distinct pod) over (partition by address) = 1
 ),
 
 services as (
@@ -27,6 +30,33 @@ services as (
         null as zone,
     from mesh_services
     where cluster_ip is not null
+    union
+    select
+        unnest(addresses) as address,
+        'service' as kind,
+        null as pod,
+        namespace,
+        null as workload,
+        service,
+        null as version,
+        null as zone,
+    from mesh_services
+    where kind = 'ServiceEntry'
+),
+
+-- where a ServiceEntry leads: outside, or virtual machines
+outside as (
+    select
+        unnest(json_extract_string(body, '$.spec.endpoints[*].address')) as address,
+        'endpoint' as kind,
+        null as pod,
+        null as namespace,
+        null as workload,
+        body ->> '$.spec.hosts[0]' as service,
+        null as version,
+        null as zone,
+    from mesh_objects
+    where kind = 'ServiceEntry' and api_group = 'networking.istio.io'
 ),
 
 -- what a proxy itself sends to, where no object tells
@@ -70,7 +100,9 @@ named as (
     union all
     select *, 3 as rank from services
     union all
-    select *, 4 as rank from proxy_endpoints
+    select *, 4 as rank from outside
+    union all
+    select *, 5 as rank from proxy_endpoints
     where address <> ''
 )
 

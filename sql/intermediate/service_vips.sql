@@ -1,6 +1,6 @@
--- one row per address at which a line of unknown direction arrived and that clients' lines show to be a Service's own
+-- one row per address of a Service's own at which a line of unknown direction arrived
 -- key: address
--- Sidecars send on what was sent there to another address, and no proxy is called there.
+-- Clients' lines show it (sidecars send on what was sent there, and no proxy is called there), or the configuration says.
 with
 
 undecided as (
@@ -33,6 +33,12 @@ vips as (
     from arrived
     anti join called using (address)
     where arrived.is_sent_on and not arrived.is_served
+    union
+    select undecided.address,
+    from undecided
+    semi join mesh_addresses
+        on mesh_addresses.kind = 'service'
+        and regexp_extract(undecided.address, '^\[?(.+?)\]?:\d+$', 1) = mesh_addresses.address
 )
 
 select * from vips

@@ -26,7 +26,7 @@ select
     coalesce(hops.service, servers.service, called.service) as service,
     servers.version as server_version,
     servers.zone as server_zone,
-    -- pod, service (its own address), interception (the mesh's machinery), null outside
+    -- pod, service (its own address), endpoint (of a ServiceEntry), interception (the mesh's machinery), null where unknown
     called.kind as called_kind,
     interception.what as called_for,
     clients.zone = servers.zone as is_same_zone,

@@ -114,6 +114,7 @@ described as (
         coalesce(known.zone, proxies.zone, known.labels ->> '$."topology.kubernetes.io/zone"') as zone,
         coalesce(known.node, known.body ->> '$.spec.nodeName') as node,
         known.body ->> '$.spec.serviceAccountName' as service_account,
+        known.body ->> '$.status.phase' as phase,
         coalesce(
             known.is_ready,
             list_contains(json_extract_string(known.body, '$.status.conditions[*].type'), 'Ready')

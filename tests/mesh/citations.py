@@ -34,13 +34,10 @@ def _patch(name: str, field: str, value: str) -> Cited:
     return ("EnvoyFilter", f"shop/{name}", f"spec.configPatches[0].patch.value.{field}", value)
 
 
-_GATEWAY_RETRIES = (
-    _RULE,
-    "istio-system/storefront",
-    "spec.http[retrying].retries.retryOn",
-    "5xx,reset,connect-failure",
-)
+_GATEWAY = "istio-system/storefront"
+_GATEWAY_RETRIES = (_RULE, _GATEWAY, "spec.http[retrying].retries.retryOn", "5xx,reset,connect-failure")
 _PER_TRY = (_RULE, _PAYMENTS, "spec.http[short-retry].retries.perTryTimeout", "150ms")
+_HTTP_PORT = ("Service", _PAYMENTS, "spec.ports[].name", "http-web")
 _PLAIN = (_SUBSET, _PAYMENTS, "spec.subsets[plain].trafficPolicy.tls.mode", "DISABLE")
 _STRICT = ("PeerAuthentication", "shop/default", "spec.mtls.mode", "STRICT")
 _STRANGER = "spiffe://cluster.local/ns/shop/sa/payments-renamed"
@@ -79,7 +76,7 @@ CITED: dict[str, Cited] = {
     "slow_upstream_max_duration": _patch("payments-lasting", "route.max_stream_duration.max_stream_duration", "0.200s"),
     "slow_upstream_http2": _timeout("ledger"),
     "slow_upstream_grpc": _timeout("currency"),
-    "slow_upstream_gateway": (_RULE, "istio-system/storefront", "spec.http[hurried].timeout", "400ms"),
+    "slow_upstream_gateway": (_RULE, _GATEWAY, "spec.http[hurried].timeout", "400ms"),
     "slow_endpoint_timeouts": _timeout("cart"),
     **dict.fromkeys(("app_down", "app_down_retries", "app_down_deep"), _port("inventory", 8080)),
     "tcp_app_down": _port("queue", 5672),
@@ -93,7 +90,7 @@ CITED: dict[str, Cited] = {
     "tcp_denied": ("AuthorizationPolicy", "shop/no-tcp", "spec.rules[0]", _NO_TCP),
     "tcp_overload": (_SUBSET, "shop/sessions", f"spec.subsets[narrow].{_POLICY}.tcp.maxConnections", "1"),
     **dict.fromkeys(("tcp_blocked_egress", "blocked_egress"), _REGISTRY_ONLY),
-    "no_route": (_RULE, "istio-system/storefront", "spec.hosts", "shop.example.com"),
+    "no_route": (_RULE, _GATEWAY, "spec.hosts", "shop.example.com"),
     "no_route_inside": (
         *(_RULE, "shop/catalog", "spec.http[].match"),
         "headers x-variant exact v2; uri exact /healthz; uri prefix /work",
@@ -217,7 +214,7 @@ def _values(value: Any, field: str) -> Iterable[Any]:
 
 
 def _shows(value: Any, text: str) -> bool:
-    """Say whether a text tells a value: of lists their items, of matches all that they ask for, of endpoints how many."""
+    """Say whether a text tells a value: of lists the items, of matches what they ask for, of endpoints how many."""
     if text.endswith(" ready"):
         return text == f"{sum(each['conditions']['ready'] for each in value)} ready"
     if isinstance(value, list):
