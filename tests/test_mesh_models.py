@@ -487,3 +487,61 @@ def test_a_verdict_is_confirmed_from_configuration(tmp_path, case):
     read_snapshot([str(tmp_path / "resources.yaml")], tmp_path / "lake", BEFORE)
 
     assert expected in citations(tmp_path / "lake")
+
+
+RULE_IN = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: {0}, namespace: {1}}}
+spec: {{host: {2}, exportTo: {3}, trafficPolicy: {{connectionPool: {{tcp: {{maxConnections: {4}}}}}}}}}
+"""
+OWN = "payments.shop.svc.cluster.local"
+
+# rules (name, namespace, host, exportTo, limit) -> the limit by the client's namespace, None for all others
+CHOSEN = {
+    "the client's own namespace has the first word": (
+        [("a", "web", OWN, "['*']", 1), ("b", "shop", OWN, "['*']", 2), ("c", "istio-system", OWN, "['*']", 3)],
+        {None: "2", "web": "1", "istio-system": "3"},
+    ),
+    "a wildcard of the client's namespace stands before the service's own": (
+        [("a", "web", '"*.shop.svc.cluster.local"', "['*']", 1), ("b", "shop", OWN, "['*']", 2)],
+        {None: "2", "web": "1"},
+    ),
+    "the root namespace's rule is everybody's where there is no other": (
+        [("c", "istio-system", '"*.local"', "['*']", 3)],
+        {None: "3"},
+    ),
+    "a rule that is not exported is its namespace's alone": (
+        [("b", "shop", OWN, "['.']", 2), ("c", "istio-system", OWN, "['*']", 3)],
+        {None: "3", "shop": "2"},
+    ),
+    "a rule is exported to those that it names": (
+        [("b", "shop", OWN, "['web']", 2)],
+        {None: "4294967295", "shop": "2", "web": "2"},
+    ),
+    "a third namespace's rule is not the others'": (
+        [("a", "web", OWN, "['*']", 1)],
+        {None: "4294967295", "web": "1"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHOSEN)
+def test_the_clients_namespace_chooses_the_rule(tmp_path, case):
+    """Of DestinationRules the client's namespace's counts, then the service's, then the root's, as far as exported."""
+    rules, expected = CHOSEN[case]
+    service = (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: payments, namespace: shop}\nspec: {ports: [{port: 8080}]}\n"
+    )
+    (tmp_path / "rules.yaml").write_text("---".join([service, *("\n" + RULE_IN.format(*rule) for rule in rules)]))
+    read_snapshot([str(tmp_path / "rules.yaml")], tmp_path / "lake")
+
+    with open_session(tmp_path / "lake") as session:
+        found = rows(
+            session,
+            "from mesh_effective_settings where field = 'connectionPool.tcp.maxConnections'",
+            *("client_namespace", "value"),
+        )
+
+    assert dict(found) == expected
+    assert len(found) == len(expected)

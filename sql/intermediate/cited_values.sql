@@ -45,6 +45,7 @@ clusters as (
         host,
         port,
         subset,
+        split_part(client_service, '.', 2) as client_namespace,
         count(*) as calls,
     from diagnosed_hops
     group by all
@@ -69,6 +70,12 @@ policies as (
         and clusters.port is not distinct from settings.port
         and clusters.subset is not distinct from settings.subset
         and wanted.setting = settings.field
+        and (settings.client_namespace is null or settings.client_namespace = clusters.client_namespace)
+    -- what a namespace has of its own stands before what all others have
+    qualify (settings.client_namespace is null) = bool_and(settings.client_namespace is null) over (
+        partition by wanted.diagnosis_id, wanted.setting, wanted.cited_rule, clusters.host, clusters.port,
+            clusters.subset, clusters.client_namespace
+    )
 ),
 
 ---------- rules: of the VirtualService whose rule served the calls

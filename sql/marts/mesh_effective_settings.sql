@@ -1,5 +1,6 @@
 -- one row per host, port, subset and field of a traffic policy: the value in effect, where it is set, else Istio's default
--- key: host, port, subset, field
+-- key: client_namespace, host, port, subset, field
+-- The client's own namespace has the first word, then the service's, then the root's, as far as exportTo lets them.
 -- A port's own settings replace all of its level's; a subset's sections replace the rule's, each as a whole.
 with
 
@@ -14,6 +15,11 @@ rules as (
         name,
         any_value(case when value like '%.%' then value else value || '.' || namespace || '.svc.cluster.local' end)
             filter (where field = 'spec.host') as host,
+        coalesce(
+            list(case when value = '.' then namespace else value end)
+                filter (where regexp_full_match(field, 'spec\.exportTo\[\d+\]')),
+            ['*']
+        ) as export_to,
         any_value(snapshot_at) as snapshot_at,
         any_value(is_later) as is_later,
     from fields
@@ -23,41 +29,85 @@ rules as (
 ---------- what a policy can be asked for: the ports of services, the clusters of proxies, each with the rule's subsets
 
 ports as (
-    select distinct host, port from mesh_services
+    select distinct host, port, namespace as service_namespace from mesh_services
     union
-    select distinct host, port from mesh_clusters
-    where direction = 'outbound'
+    select distinct
+        host,
+        port,
+        nullif(regexp_extract(host, '^[^.]+\.([^.]+)\.svc\.', 1), '') as service_namespace,
+    from mesh_clusters
+    where direction = 'outbound' and host not in (select host from mesh_services)
     union
-    select host, null as port from rules
+    select host, null as port, namespace as service_namespace from rules
     where
         host not like '*%'
         and not exists (from mesh_services where mesh_services.host = rules.host)
         and not exists (from mesh_clusters where mesh_clusters.host = rules.host)
 ),
 
--- of several rules the one whose host is the most exact, and of the service's own namespace
-chosen as (
+matching as (
     select
-        ports.host,
-        ports.port,
-        rules.namespace,
-        rules.name,
-        rules.snapshot_at,
-        rules.is_later,
+        ports.*,
+        rules.* exclude (host),
+        rules.host as rule_host,
     from ports
-    left join rules
+    inner join rules
         on ports.host = rules.host
         or (starts_with(rules.host, '*') and ends_with(ports.host, ltrim(rules.host, '*')))
+),
+
+-- null stands for the clients of all other namespaces
+clients as (
+    select distinct host, port, service_namespace, null as client_namespace from ports
+    union
+    select host, port, service_namespace, unnest(list_prepend(namespace, export_to)) as client_namespace from matching
+),
+
+chosen as (
+    select
+        clients.host,
+        clients.port,
+        clients.client_namespace,
+        matching.namespace,
+        matching.name,
+        matching.snapshot_at,
+        matching.is_later,
+    from clients
+    left join matching
+        on clients.host = matching.host
+        and clients.port is not distinct from matching.port
+        and (
+            matching.namespace = clients.client_namespace
+            or (
+                (matching.namespace in (matching.service_namespace, 'istio-system') or matching.service_namespace is null)
+                and (list_contains(matching.export_to, '*') or list_contains(matching.export_to, clients.client_namespace))
+            )
+        )
+    where clients.client_namespace is null or clients.client_namespace not in ('*', '~')
     qualify row_number() over (
-        partition by ports.host, ports.port
+        partition by clients.host, clients.port, clients.client_namespace
         order by
-            rules.host is null,
-            starts_with(rules.host, '*'),
-            length(rules.host) desc,
-            split_part(ports.host, '.', 2) is distinct from rules.namespace,
-            rules.namespace,
-            rules.name
+            matching.name is null,
+            matching.namespace is distinct from clients.client_namespace,
+            matching.namespace is distinct from matching.service_namespace,
+            starts_with(matching.rule_host, '*'),
+            length(matching.rule_host) desc,
+            matching.namespace,
+            matching.name
     ) = 1
+),
+
+-- a namespace whose clients have what all others have needs no row
+differing as (
+    select chosen.* from chosen
+    left join chosen as others
+        on chosen.host = others.host
+        and chosen.port is not distinct from others.port
+        and others.client_namespace is null
+    where
+        chosen.client_namespace is null
+        or chosen.namespace is distinct from others.namespace
+        or chosen.name is distinct from others.name
 ),
 
 subsets as (
@@ -72,27 +122,27 @@ subsets as (
 
 targets as (
     select
-        chosen.*,
+        differing.*,
         null as subset,
         null as subset_place,
-    from chosen
+    from differing
     union all
     select
-        chosen.*,
+        differing.*,
         subsets.subset,
         subsets.place as subset_place,
-    from chosen
-    inner join subsets on chosen.namespace is not distinct from subsets.namespace and chosen.name = subsets.name
+    from differing
+    inner join subsets on differing.namespace is not distinct from subsets.namespace and differing.name = subsets.name
     union all
     -- a subset that a proxy knows though the rule was not read
     select
-        chosen.*,
+        differing.*,
         mesh_clusters.subset,
         null as subset_place,
-    from chosen
+    from differing
     inner join (select distinct host, port, subset from mesh_clusters where direction = 'outbound') as mesh_clusters
-        on chosen.host = mesh_clusters.host and chosen.port = mesh_clusters.port
-    where mesh_clusters.subset is not null and chosen.name is null
+        on differing.host = mesh_clusters.host and differing.port = mesh_clusters.port
+    where mesh_clusters.subset is not null and differing.name is null
 ),
 
 ---------- the levels of a rule: what each sets, and which of them has the last word on a section
@@ -229,6 +279,7 @@ proxy_rules as (
 
 effective as (
     select
+        asked.client_namespace,
         asked.host,
         regexp_replace(asked.host, '^([^.]+)\.([^.]+)\.svc\..*$', '\1.\2') as service,
         asked.port,
