@@ -11,6 +11,7 @@ import yaml
 from pipeline.ingest.load import load
 from pipeline.mesh.snapshot import read_snapshot
 from pipeline.query.session import Window, open_session
+from pipeline.report.questions import ask
 from tests.mesh import istio, istioctl
 from tests.mesh.stories import STORIES
 from tests.mesh.world import Breaker, Route, shop
@@ -545,3 +546,56 @@ def test_the_clients_namespace_chooses_the_rule(tmp_path, case):
 
     assert dict(found) == expected
     assert len(found) == len(expected)
+
+
+def test_findings_carry_what_is_configured(tmp_path, story_lakes, meshlog):
+    """The question behind the pages, and with it the nightly page and its text, tell what a finding cites."""
+    lake = story_lakes("circuit_breaker", tmp_path / "lake")
+    describe(lake, tmp_path, STORIES["circuit_breaker"].mesh, "objects")
+    with open_session(lake) as session:
+        (finding,) = ask(session, "findings", limit=20).rows
+        day = f"{finding['first_seen_at']:%Y-%m-%d}"
+    ran = meshlog("report", "--lake", lake, "--date", day, "--out", tmp_path / "report")
+
+    said = f"DestinationRule shop/payments sets {RULE}: 1 (seen: up to 7 calls at once from one pod)"
+    assert finding["configuration"][0].startswith(said)
+    assert ran.code == 0, ran.err
+    assert said in (tmp_path / "report" / "report.md").read_text()
+    assert "<dt>Configured</dt>" in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_a_finding_without_configuration_has_none(tmp_path, story_lakes):
+    """Where no snapshot was read the page says nothing of it."""
+    with open_session(story_lakes("circuit_breaker", tmp_path / "lake")) as session:
+        assert [row["configuration"] for row in ask(session, "findings", limit=20).rows] == [[]]
+
+
+def test_status_tells_the_snapshots(tmp_path, story_lakes, meshlog):
+    """What was read of the mesh stands in the status, by snapshot, and which was replaced since."""
+    lake = story_lakes("circuit_breaker", tmp_path / "lake")
+    describe(lake, tmp_path, STORIES["circuit_breaker"].mesh, "objects")
+    described = meshlog("status", "--lake", lake).out
+    describe(lake, tmp_path, STORIES["circuit_breaker"].mesh.without("cart"), "objects", BEFORE + timedelta(minutes=5))
+    again = meshlog("status", "--lake", lake).out
+
+    assert "mesh      2026-11-23 20:00:00.000: " in described
+    assert "8 Pod" in described or "9 Pod" in described
+    assert "(replaced since)" not in described
+    assert again.count("\nmesh ") == 2
+    assert again.rstrip().endswith("(replaced since)")
+
+
+def test_the_rule_of_a_request_and_those_without_any(tmp_path, story_lakes):
+    """By its id a request shows the rules that served it, and the questions list the rules that nothing matched."""
+    lake = story_lakes("injected_abort", tmp_path / "lake")
+    describe(lake, tmp_path, STORIES["injected_abort"].mesh, "objects")
+
+    with open_session(lake) as session:
+        request = session.rows("select request_id from hops where route_name = 'tester' limit 1")[0]["request_id"]
+        served = ask(session, "rule_of_request", request_id=request).rows
+        unused = ask(session, "unused_rules", virtual_service="catalog", limit=20).rows
+
+    assert ("payments", "spec.http[0].match[0]") in [(row["virtual_service"], row["field"]) for row in served]
+    assert [(row["route_name"], row["field"]) for row in unused] == [
+        ("canary", "spec.http[0].match[0]"), ("stable", "spec.http[1]"),
+    ]  # fmt: skip

@@ -12,7 +12,11 @@ from pipeline.query.questions import load_questions, read_question
 from pipeline.query.session import open_session
 
 QUESTIONS = load_questions()
-ARGUMENTS = {"who_calls": ["--service", "payments.shop"], "what_it_calls": ["--service", "frontend.shop"]}
+ARGUMENTS = {
+    "who_calls": ["--service", "payments.shop"],
+    "what_it_calls": ["--service", "frontend.shop"],
+    "rule_of_request": ["--request-id", "0"],
+}
 
 
 @pytest.fixture
@@ -40,6 +44,7 @@ def test_the_questions_that_people_ask():
         *("slowest_routes", "failing_routes", "slowest_requests", "failed_requests", "find_requests"),
         *("errors_by_caller", "failing_pods", "flags_over_time", "first_failures", "who_calls", "what_it_calls"),
         *("findings", "worst_clusters", "retried_edges", "differing_endpoints", "latency_by_service", "lake_status"),
+        *("unused_rules", "rule_of_request", "configuration_held"),
     }
     assert "request_calls" not in QUESTIONS
 

@@ -229,5 +229,10 @@ def status_lines(session: Session, lake: Path) -> Iterator[str]:
     if held["first_started_at"]:
         yield f"time      {moment(held['first_started_at'])} to {moment(held['last_started_at'])}"
     yield f"loaded    {moment(held['last_loaded_at'])}"
+    for each in session.rows(question("configuration_held"), {"limit": 3}):
+        state = ", ".join(each["holds"])
+        yield visible(
+            f"mesh      {moment(each['snapshot_at'])}: {state}{'' if each['in_force'] else ' (replaced since)'}"
+        )
     if held["problems"]:
         yield f'problems  {held["problems"]:,} sources: meshlog sql "from loads where problem is not null"'

@@ -104,6 +104,7 @@ def _finding(place: int, row: Row) -> str:
         f"{count(row['calls'])} calls",
         f"   - client: {code(row['client_evidence'] or 'no line')}",
         f"   - server: {code(row['server_evidence'] or 'no line')}",
+        *(f"   - configured: {code(short(cited, 300))}" for cited in row["configuration"]),
         f"   - {row['advice']}",
     ]
     return "\n".join([*lines, f"   - next: {code(row['next_command'])}"] if row["next_command"] else lines)

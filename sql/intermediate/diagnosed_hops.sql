@@ -20,7 +20,8 @@ origins as (
             hop_id <> culprit_hop_id
         ) as verdict,
     from hops
-    where cause is not null
+    -- without a configuration nothing is cited, and nothing need be looked up
+    where cause is not null and exists (from mesh_snapshots)
     group by culprit_hop_id
 ),
 

@@ -27,11 +27,28 @@ failed as (
     group by all
 ),
 
+-- what the mesh's own configuration says of it, where it was read
+configured as (
+    select
+        diagnosis_id,
+        list(
+            -- a policy's rule or a list of matches may go on for long
+            case when length(cited) > 400 then left(cited, 399) || '…' else cited end || coalesce(' (seen: ' || observed || ')', '') || coalesce('; ' || change, '')
+            || case when is_later then ' [as read after the window]' else '' end
+            order by place
+        ) as configuration,
+    from citations
+    where place <= 3 and (is_set is not false or place = 1)
+    group by diagnosis_id
+),
+
 counted as (
     select
         findings.*,
         coalesce(failed.failed_requests, 0) as failed_requests,
+        coalesce(configured.configuration, []) as configuration,
     from findings
+    left join configured using (diagnosis_id)
     left join failed
         on findings.cause = failed.cause
         and findings.candidates is not distinct from failed.candidates
