@@ -1,13 +1,13 @@
 -- one row per attempt of a call: the call it was made for, and the time that calls made for it took
--- key: hop_id
+-- key: hop_number
 -- A call belongs to the request that its pod was serving under the same id when it began. Times of one pod compare as
 -- they are; those of two pods, where one side's log is missing, with their clocks set right.
 with
 
 timed as (
     select
-        calls.hop_id,
-        calls.call_id,
+        calls.hop_number,
+        calls.call_number,
         calls.client_address,
         calls.server_address,
         calls.service,
@@ -31,7 +31,7 @@ timed as (
 -- all attempts of a call began, for the pod that made them, when its client's line did
 calls_made as (
     select
-        call_id,
+        call_number,
         any_value(key) as key,
         any_value(client_address) as client_address,
         any_value(service) as service,
@@ -43,13 +43,13 @@ calls_made as (
         coalesce(any_value(client_ended_at - client_ahead), max(server_ended_at - server_ahead)) as ended_at,
         bool_or(client_started_at is not null) as is_of_pod,
     from timed
-    group by call_id
+    group by call_number
 ),
 
 served as (
     select
-        hop_id,
-        call_id,
+        hop_number,
+        call_number,
         key,
         server_address,
         coalesce(server_started_at - server_ahead, client_started_at - client_ahead) as serving_since,
@@ -76,7 +76,7 @@ several as (
 calls_in_order as (
     select
         calls_made.*,
-        row_number() over (same_kind order by began_at, ended_at, call_id) as place,
+        row_number() over (same_kind order by began_at, ended_at, call_number) as place,
         count(*) over same_kind as places,
     from calls_made
     semi join several on calls_made.key = several.key and calls_made.client_address = several.server_address
@@ -86,7 +86,7 @@ calls_in_order as (
 served_in_order as (
     select
         served.*,
-        row_number() over (same_server order by serving_since, serving_until, hop_id) as place,
+        row_number() over (same_server order by serving_since, serving_until, hop_number) as place,
         count(*) over same_server as places,
     from served
     semi join several using (key, server_address)
@@ -94,7 +94,7 @@ served_in_order as (
 ),
 
 in_order as (
-    select calls_in_order.call_id, served_in_order.hop_id as parent_hop_id,
+    select calls_in_order.call_number, served_in_order.hop_number as parent_number,
     from calls_in_order
     inner join served_in_order
         on calls_in_order.key = served_in_order.key
@@ -115,8 +115,8 @@ asking as (
 
 candidates as (
     select
-        asking.call_id,
-        served.hop_id as parent_hop_id,
+        asking.call_number,
+        served.hop_number as parent_number,
         began_at,
         ended_at,
         serving_since,
@@ -126,7 +126,7 @@ candidates as (
     inner join served
         on asking.key = served.key
         and asking.client_address = served.server_address
-        and asking.call_id <> served.call_id
+        and asking.call_number <> served.call_number
         and asking.began_at between served.serving_since
             - case when served.is_of_pod and asking.is_of_pod then interval 0 milliseconds
                 else interval 3 milliseconds end
@@ -134,8 +134,8 @@ candidates as (
     where not asking.is_crowded
     union all
     select
-        asking.call_id,
-        served.hop_id as parent_hop_id,
+        asking.call_number,
+        served.hop_number as parent_number,
         began_at,
         ended_at,
         serving_since,
@@ -146,14 +146,14 @@ candidates as (
         on asking.key = served.key
         and asking.client_address = served.server_address
         and asking.latest_at >= served.serving_since
-    where asking.began_at <= served.serving_until + interval 1 millisecond and asking.call_id <> served.call_id
+    where asking.began_at <= served.serving_until + interval 1 millisecond and asking.call_number <> served.call_number
 ),
 
 -- most calls have one candidate, and nothing to choose
 counted as (
     select
-        call_id,
-        any_value(parent_hop_id) as parent_hop_id,
+        call_number,
+        any_value(parent_number) as parent_number,
         any_value(began_at) as began_at,
         any_value(ended_at) as ended_at,
         any_value(serving_since) as serving_since,
@@ -161,7 +161,7 @@ counted as (
         any_value(is_crowded) as is_unsure,
         count(*) > 1 as is_open,
     from candidates
-    group by call_id
+    group by call_number
 ),
 
 chosen as (
@@ -169,11 +169,11 @@ chosen as (
         candidates.* exclude (is_crowded),
         true as is_unsure,
     from candidates
-    semi join (select call_id, from counted where is_open) as open using (call_id)
-    left join in_order using (call_id, parent_hop_id)
+    semi join (select call_number, from counted where is_open) as open using (call_number)
+    left join in_order using (call_number, parent_number)
     qualify row_number() over (
-        partition by call_id
-        order by in_order.parent_hop_id is not null desc, serving_since desc, serving_until, candidates.parent_hop_id
+        partition by call_number
+        order by in_order.parent_number is not null desc, serving_since desc, serving_until, candidates.parent_number
     ) = 1
 ),
 
@@ -187,7 +187,7 @@ parents as (
 -- the union of the children's time inside the parent's: siblings that run side by side count once
 clipped as (
     select
-        parent_hop_id,
+        parent_number,
         greatest(began_at, serving_since) as began_at,
         least(ended_at, serving_until) as ended_at,
     from parents
@@ -196,49 +196,49 @@ clipped as (
 
 of_parents as (
     select
-        parent_hop_id,
+        parent_number,
         min(began_at) as began_at,
         max(ended_at) as ended_at,
         count(*) > 1 as is_open,
     from clipped
-    group by parent_hop_id
+    group by parent_number
 ),
 
 covered as (
     select
         *,
         max(ended_at) over (
-            partition by parent_hop_id order by began_at, ended_at rows between unbounded preceding and 1 preceding
+            partition by parent_number order by began_at, ended_at rows between unbounded preceding and 1 preceding
         ) as covered_until,
     from clipped
-    semi join (select parent_hop_id, from of_parents where is_open) as open using (parent_hop_id)
+    semi join (select parent_number, from of_parents where is_open) as open using (parent_number)
 ),
 
 below as (
     select
-        parent_hop_id as hop_id,
+        parent_number as hop_number,
         date_diff('millisecond', began_at, ended_at) as below_ms,
     from of_parents
     where not is_open
     union all
     select
-        parent_hop_id as hop_id,
+        parent_number as hop_number,
         sum(greatest(0, date_diff('millisecond', greatest(began_at, coalesce(covered_until, began_at)), ended_at)))
             as below_ms,
     from covered
-    group by parent_hop_id
+    group by parent_number
 ),
 
 joined as (
     select
-        every_call.hop_id,
-        parents.parent_hop_id,
+        every_call.hop_number,
+        parents.parent_number,
         coalesce(below.below_ms, 0)::bigint as below_ms,
         -- several requests of this id were being served there at that moment
         coalesce(parents.is_unsure, false) as is_unsure,
-    from (select hop_id, call_id, from calls) as every_call
-    left join parents using (call_id)
-    left join below using (hop_id)
+    from (select hop_number, call_number, from calls) as every_call
+    left join parents using (call_number)
+    left join below using (hop_number)
 )
 
 select * from joined

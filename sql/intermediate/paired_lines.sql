@@ -23,7 +23,8 @@ lines as not materialized (
         ) as key,
         request_id is not null as has_id,
         coalesce(path, '') as path,
-        regexp_extract(upstream_host, '([^/]+:\d+)$', 1) as upstream_host,
+        case when contains(upstream_host, '/') then regexp_extract(upstream_host, '([^/]+:\d+)$', 1) else upstream_host end
+            as upstream_host,
         upstream_local_address,
         upstream_service_time_ms,
         downstream_local_address,

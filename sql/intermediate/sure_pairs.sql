@@ -19,7 +19,8 @@ lines as (
             'tcp'
         ) as key,
         request_id is not null as has_id,
-        regexp_extract(upstream_host, '([^/]+:\d+)$', 1) as upstream_host,
+        case when contains(upstream_host, '/') then regexp_extract(upstream_host, '([^/]+:\d+)$', 1) else upstream_host end
+            as upstream_host,
         upstream_local_address,
         downstream_local_address,
         downstream_remote_address,
