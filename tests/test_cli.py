@@ -138,6 +138,36 @@ def test_a_query_comes_from_stdin(meshlog, empty_lake):
     assert meshlog("sql", "-", "--lake", empty_lake, "--format", "csv", stdin="select 7 as n").out == "n\n7\n"
 
 
+def test_a_query_comes_from_a_file_with_parameters(meshlog, empty_lake, tmp_path):
+    """-f reads a file, --param binds its values: a quote or an = in one is only a character."""
+    (tmp_path / "question.sql").write_text("select $name as name, $n::int + 1 as n; -- done\n")
+    given = ("--param", "name=x' or 1=1 --", "-p", "n=41")
+    ran = meshlog("sql", "-f", tmp_path / "question.sql", *given, "--lake", empty_lake, "--format", "jsonl")
+
+    assert ran.code == 0
+    assert json.loads(ran.out) == {"name": "x' or 1=1 --", "n": 42}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "one query is needed"),
+        (["select 1", "-f", "x.sql"], "one query is needed"),
+        (["-f", "none.sql"], "none.sql: cannot be read"),
+        ([" "], "empty"),
+        (["select $a"], "$a"),
+        (["select 1", "--param", "a=1"], "$a"),
+        (["select $a", "--param", "a"], "NAME=VALUE"),
+    ],
+)
+def test_a_query_that_is_none_is_a_usage_error(meshlog, empty_lake, arguments, said):
+    """No query, two, an empty one, and parameters that do not fit exit with 2 and say how to write it."""
+    ran = meshlog("sql", *arguments, "--lake", empty_lake)
+
+    assert ran.code == 2
+    assert said in ran.err
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -1,6 +1,7 @@
 """A query reads the session's tables and nothing else, whatever it says."""
 
 import os
+import shutil
 
 import pytest
 
@@ -163,6 +164,20 @@ def test_a_semicolon_is_no_part_of_what_is_copied(session, tmp_path, query):
     session.copy(query, tmp_path / "out.csv", "format csv, header")
 
     assert (tmp_path / "out.csv").read_text() == "a\n1\n"
+
+
+@pytest.mark.parametrize("part", ["access_logs", "access_logs/date=2026-11-23", "access_logs/date=2026-11-23/hour=20"])
+def test_a_part_of_a_lake_may_lie_elsewhere(samples_lake, outside, tmp_path, part):
+    """Days that were moved to another disk and linked are read; what lies beside them there is not."""
+    lake, other = tmp_path / "lake", tmp_path / "disk" / "moved"
+    shutil.copytree(samples_lake, lake)
+    other.parent.mkdir()
+    shutil.move(lake / part, other)
+    (lake / part).symlink_to(other)
+    with open_session(lake) as session:
+        assert session.rows("select count(*) as lines from access_logs") == [{"lines": 888}]
+        with pytest.raises(QueryError, match="disabled by configuration"):
+            session.rows(f"from read_text('{outside}')")
 
 
 def test_a_lake_behind_links_and_quotes(samples_lake, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -378,6 +379,17 @@ def test_a_wrong_call_says_so(tmp_path, meshlog, arguments, code, message):
     assert message in ran.err
 
 
+def test_a_proxy_that_nothing_names_is_asked_for(tmp_path, meshlog):
+    """Printed tables do not tell their pod; --proxy does."""
+    printed = FIXTURES / "squeezed.txt"
+    unnamed = meshlog("mesh", printed, "--lake", tmp_path / "lake")
+    named = meshlog("mesh", printed, "--lake", tmp_path / "lake", "--proxy", "web-0.default")
+
+    assert "name it with --proxy" in unnamed.err
+    assert "--proxy" not in named.err
+    assert {row["proxy"] for row in held(tmp_path / "lake", "clusters")} == {None, "web-0.default"}
+
+
 def test_nothing_about_a_mesh_is_an_error(tmp_path, meshlog):
     """Objects that tell nothing about a mesh are not silently taken for a snapshot."""
     ran = meshlog("mesh", "-", "--lake", tmp_path / "lake", stdin="apiVersion: v1\nkind: Secret\nmetadata: {name: a}")
@@ -392,3 +404,18 @@ def test_the_listing_is_data(tmp_path, meshlog):
     listed = {row["kind"]: row["treatment"] for row in json.loads(ran.out)}
 
     assert (listed["Secret"], listed["EnvoyFilter"], listed["VirtualService"]) == ("left out", "kept", "read")
+
+
+def test_what_a_killed_read_left_behind_counts_for_nothing(tmp_path):
+    """A file that no record names is not read, and the next read removes it."""
+    lake = tmp_path / "lake"
+    read_snapshot([str(RESOURCES)], lake)
+    stray = lake / "mesh" / "objects" / "stray.parquet"
+    shutil.copy(next(stray.parent.glob("*.parquet")), stray)
+
+    assert len(held(lake, "objects")) == len(KINDS)
+
+    read_snapshot([str(FIXTURES / "all.json")], lake)
+
+    assert not stray.exists()
+    assert len(held(lake, "objects")) == len(KINDS)

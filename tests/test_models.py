@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.query.models import INTERNAL, load_comments, load_models, seeds
-from pipeline.query.session import open_session
+from pipeline.query.session import Window, open_session
 from tests.mesh.laws import LAWS
 
 MODELS = load_models()
@@ -77,11 +77,8 @@ def test_grain_and_meanings_are_comments_in_duckdb(session):
 @pytest.mark.parametrize("name", TABLES)
 def test_an_empty_lake_answers(empty_lake, name):
     """Every table answers on a lake without rows: no rows, and no error."""
-    session = open_session(empty_lake)
-
-    assert session.rows(f"from {name}") == []
-
-    session.close()
+    with open_session(empty_lake) as session:
+        assert session.rows(f"from {name}") == []
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -227,19 +224,14 @@ def test_the_seed_holds_every_flag_of_envoy():
 
 def test_a_window_keeps_pairs_at_its_edges(samples_lake):
     """A call just inside the window has both its sides, although one line lies outside."""
-    whole = open_session(samples_lake)
-    edge = whole.rows("""
-        select server_started_at from hops
-        where link = 'address' and client_started_at < server_started_at and attempt = 1 and attempts = 1
-        order by all limit 1
-    """)[0]["server_started_at"]
-    whole.close()
-
-    from pipeline.query.session import Window
-
-    before = open_session(samples_lake, Window(until=edge))
-    last = before.rows("select link from hops where server_started_at = $edge", {"edge": edge})
-    before.close()
+    with open_session(samples_lake) as whole:
+        edge = whole.rows("""
+            select server_started_at from hops
+            where link = 'address' and client_started_at < server_started_at and attempt = 1 and attempts = 1
+            order by all limit 1
+        """)[0]["server_started_at"]
+    with open_session(samples_lake, Window(until=edge)) as before:
+        last = before.rows("select link from hops where server_started_at = $edge", {"edge": edge})
 
     assert "address" in [row["link"] for row in last]
 

@@ -191,6 +191,17 @@ def test_own_models_and_questions_join(meshlog, samples_lake, own, monkeypatch):
     assert "worst_services" in listed.out
 
 
+def test_own_models_stand_among_the_tables_of_a_report(meshlog, samples_lake, own, tmp_path):
+    """`meshlog report --models` writes them beside the page."""
+    ran = meshlog(
+        *("report", "--date", "last", "--lake", samples_lake, "--out", tmp_path / "out"),
+        *("--models", own, "--format", "csv"),
+    )
+
+    assert ran.code == 0
+    assert (tmp_path / "out" / "tables" / "service_errors.csv").read_text().startswith("service,errors\n")
+
+
 BROKEN = {
     "hops.sql": ("-- one row per x\n-- key: x\nselect 1 as x", "hops.sql:1: hops is a table of meshlog itself"),
     "causes.sql": ("-- one row per x\n-- key: x\nselect 1 as x", "causes.sql:1: causes is a table"),

@@ -13,6 +13,7 @@ import click
 from pipeline import __version__
 from pipeline.cli.ask import ask
 from pipeline.cli.check import check
+from pipeline.cli.connect import connect
 from pipeline.cli.diagnose import diagnose
 from pipeline.cli.export import export
 from pipeline.cli.graph import graph
@@ -86,7 +87,7 @@ def cli() -> None:
 VERBS = (
     *(ingest, inspect, mesh, status),
     *(diagnose, trace, graph, report, incident, check, export),
-    *(sql, shell, questions, ask),
+    *(sql, shell, questions, ask, connect),
 )
 
 for verb in VERBS:

@@ -76,4 +76,6 @@ def _spoken(summary: "Summary") -> list[str]:
     for part in summary.parts:
         detail = f" ({'unknown fields ' if part.treatment == 'read' else ''}{part.detail})" if part.detail else ""
         lines.append(f"  {part.count:>6,} {part.kind} {part.treatment}{detail}")
+    if summary.is_unnamed:
+        lines.append("nothing tells whose proxy-config this is: name it with --proxy to keep several proxies apart")
     return lines

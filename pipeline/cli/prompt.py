@@ -15,6 +15,7 @@ import click
 
 from pipeline.cli.options import FORMATS, answer, as_seen, has_colour, terminal_width
 from pipeline.errors import MeshlogError, UsageError
+from pipeline.query.models import table_named
 from pipeline.query.questions import load_questions, question_lines, question_named, values
 from pipeline.query.session import Session
 from pipeline.query.spoken import folded
@@ -82,7 +83,8 @@ def _try(shell: Shell, statement: str) -> bool:
         if not _obey(shell, statement):
             return False
         if shell.has_timing:
-            click.secho(f"{time.perf_counter() - began:.3f} s", dim=has_colour() or None, err=True)
+            took = f"{time.perf_counter() - began:.3f} s"
+            click.secho(took, dim=has_colour() or None, reset=has_colour(), err=True)
     except MeshlogError as error:
         click.echo("\n".join(visible(line) for line in str(error).splitlines()), err=True)
     except KeyboardInterrupt:
@@ -114,7 +116,7 @@ def _lines(shell: Shell, command: str, arguments: list[str]) -> Iterable[str]:
         case ".tables", []:
             return _tables(shell.session, width)
         case ".describe", [table]:
-            return _columns(shell.session, _known(shell.session, table), width)
+            return _columns(shell.session, table_named(table, shell.session.tables), width)
         case ".questions", []:
             return question_lines(load_questions(shell.own), width)
         case ".ask", [name, *typed]:
@@ -158,12 +160,6 @@ def _columns(session: Session, table: str, width: int) -> Iterator[str]:
         yield from (line.text for line in folded(f"{name:<{room}}", visible(f"{kind}: {meaning}"), width))
 
 
-def _known(session: Session, table: str) -> str:
-    if table not in session.tables:
-        raise UsageError(f"{visible(table)} is no table. Known are {', '.join(session.tables)}")
-    return table
-
-
 def _answer(shell: Shell, query: str, parameters: Mapping[str, Any] | None = None) -> None:
     if sys.stdout.isatty():
         _show(as_seen(shell.session, query, shell.format, parameters), shell)
@@ -177,6 +173,6 @@ def _show(text: str, shell: Shell) -> None:
 
     is_long = text.count("\n") >= shutil.get_terminal_size().lines
     if is_long and shell.has_pager and sys.stdin.isatty() and sys.stdout.isatty():
-        click.echo_via_pager(text, color=has_colour())
+        click.echo_via_pager(text.removesuffix("\n"), color=has_colour())
     else:
         click.echo(text, nl=False, color=has_colour())

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from pipeline.cli.options import lake_option, timezone_option
+from pipeline.cli.options import lake_option, models_option, timezone_option
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("report"), show_default="./report",
     help="The folder to write index.html, report.md, report.json and tables/ to.",
 )  # fmt: skip
+@models_option
 @click.option("--slo", type=float, metavar="PERCENT", show_default="99.9", help="The share of calls that must succeed.")
 @click.option(
     "--slo-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
@@ -48,6 +49,7 @@ def report(
     since: str | None,
     until: str | None,
     out: Path,
+    models: Path | None,
     slo: float | None,
     slo_file: Path | None,
     tables_format: Literal["parquet", "csv", "json", "none"],
@@ -72,7 +74,7 @@ def report(
     wanted = objectives(slo, slo_file)
     period = _period(lake, timezone, day, since, until)
     tables = None if tables_format == "none" else tables_format
-    click.echo(write_nightly(lake, period, out, objectives=wanted, tables_format=tables))
+    click.echo(write_nightly(lake, period, out, objectives=wanted, tables_format=tables, own_folder=models))
 
 
 def _period(lake: Path, timezone: str, day: str | None, since: str | None, until: str | None) -> "Period":

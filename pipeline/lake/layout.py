@@ -11,6 +11,7 @@ left behind is never read.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -68,6 +69,14 @@ def overlaps(relative: str, since: datetime | None, until: datetime | None) -> b
     """Say whether an `access_logs` file can hold rows that started in [since, until)."""
     hour = hour_of(relative)
     return (since is None or hour + timedelta(hours=1) > since) and (until is None or hour < until)
+
+
+def linked_folders(root: Path, relative: Iterable[str]) -> list[Path]:
+    """Return where the links lead that stand on the way to these files: a part of a lake may lie on another disk."""
+    folders = {name.rpartition("/")[0] for name in relative}
+    while above := {folder.rpartition("/")[0] for folder in folders} - folders:
+        folders |= above
+    return [(root / folder).resolve() for folder in sorted(folders) if (root / folder).is_symlink()]
 
 
 def open_lake(root: Path) -> Lake:

@@ -51,6 +51,8 @@ class Summary:
     parts: tuple[Part, ...]
     is_new: bool
     """False where the lake holds the same configuration already."""
+    is_unnamed: bool
+    """Whether some of it is a proxy's state, and nothing told whose."""
 
 
 def read_snapshot(paths: Sequence[str], root: Path, at: datetime | None = None, proxy: str | None = None) -> Summary:
@@ -74,7 +76,8 @@ def read_snapshot(paths: Sequence[str], root: Path, at: datetime | None = None, 
     ).hexdigest()
     snapshot = ledger.Snapshot(at.astimezone(UTC).isoformat(), kinds, digest)
     is_new = _store(layout.create_lake(root), snapshot, tables)
-    return Summary(at, len({(document.source, document.number) for document, _ in found}), parts, is_new)
+    is_unnamed = any("proxy" in row.values and row.values["proxy"] is None for _, row in rows)
+    return Summary(at, len({(document.source, document.number) for document, _ in found}), parts, is_new, is_unnamed)
 
 
 def _rows(document: Document, proxy: str | None) -> Iterator[Row | LeftOut]:

@@ -10,11 +10,13 @@ import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from pipeline.assets import assets
 from pipeline.errors import UsageError
+from pipeline.text import visible
 
 _TABLE = r"[\w\".]+(?:\s+(?:as\s+)?(?!join\b)\w+)?"
 _TABLES = re.compile(rf"(?i)\b(?:from|join)\s+({_TABLE}(?:\s*,\s*{_TABLE})*)")
@@ -80,6 +82,16 @@ def named_in(sql: str, names: Iterable[str]) -> set[str]:
     """Return those of `names` that occur in `sql` as words: every table it can need, and at worst one too many."""
     words = set(re.findall(r"\w+", re.sub(r"--[^\n]*", "", sql).lower()))
     return {name for name in names if name in words}
+
+
+def table_named(name: str, tables: Iterable[str]) -> str:
+    """Return `name` where it is one of `tables`. Raises `UsageError` with the names that are near, or else all."""
+    known = list(tables)
+    if name in known:
+        return name
+    near = get_close_matches(name, known, n=3, cutoff=0.6)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known are {', '.join(known)}"
+    raise UsageError(f"{visible(name) or '(nothing)'} is no table. {hint}")
 
 
 def in_order(models: dict[str, Model], wanted: Iterable[str]) -> list[Model]:

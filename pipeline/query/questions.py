@@ -8,7 +8,7 @@ header, in DuckDB's types; one without a default has to be given:
     -- $limit bigint = 20: how many rows at most
 
 A question of the product that uses a parameter without declaring it is one that only pages ask, with values that no
-person types.
+person types; so is one with the line `-- for pages`, which reads what a page has made before.
 """
 
 import re
@@ -28,6 +28,8 @@ from pipeline.text import visible
 
 RESERVED = ("lake", "since", "until", "tz", "format", "output", "models", "help")
 """Flags that every question has; a parameter cannot be called so."""
+
+FOR_PAGES = "-- for pages"
 
 _EXAMPLE = "Write a parameter's line like: -- $limit bigint = 20: how many rows at most"
 
@@ -87,6 +89,8 @@ def read_question(path: Path) -> Question:
     problem = None
     if not header or not header[0].removeprefix("--").strip() or header[0].startswith("-- $"):
         problem = f"{path}:1: does not say what the question answers. Begin with a line: -- which calls ..."
+    elif FOR_PAGES in header:
+        problem = f"{path}:{header.index(FOR_PAGES) + 1}: only pages of meshlog ask it. Take the line out"
     elif None in parameters:
         line = declared[parameters.index(None)]
         problem = f"{path}:{lines.index(line) + 1}: {line!r} declares no parameter. {_EXAMPLE}"

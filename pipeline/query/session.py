@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -249,8 +250,9 @@ def open_session(
         {"since": window.since, "until": window.until},
     )
     for name, path in seeds().items():
-        connection.read_csv(str(path)).create(name)
-    lock_down(connection, [lake.root, Path(scratch.name)])
+        connection.execute(f"create table {name} as from read_csv({quoted(str(path))})")
+    linked = layout.linked_folders(lake.root, chain(files, *map(ledger.files, ("quarantine", *MESH))))
+    lock_down(connection, [lake.root, *linked, Path(scratch.name)])
     session = Session(root, timezone, connection, load_models(), {} if lines else load_comments(), window, scratch)
     if own_folder:
         try:

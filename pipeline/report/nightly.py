@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from pipeline import __version__
 from pipeline.errors import NoDataError
+from pipeline.query.own import LAYER
 from pipeline.query.session import open_session
 from pipeline.query.window import zone
 from pipeline.report import charts, graph, multiples
@@ -48,18 +49,20 @@ def write_nightly(
     *,
     objectives: Objectives = NINES,
     tables_format: TablesFormat | None = "parquet",
+    own_folder: Path | None = None,
 ) -> Path:
     """Write OUT/index.html, report.md, report.json and tables/*, and return the page's path.
 
-    A failed run changes nothing in `out`. Raises `NoDataError` where the lake has no line of the period, `LakeError`
-    where there is no lake, `MeshlogError` where `out` cannot be written.
+    The models of `own_folder` stand among the tables. A failed run changes nothing in `out`. Raises `NoDataError` where
+    the lake has no line of the period, `LakeError` where there is none, `MeshlogError` where `out` cannot be written.
     """
-    with open_session(root, period.window, period.timezone) as session:
+    with open_session(root, period.window, period.timezone, own_folder) as session:
         if not session.rows("select 1 from access_logs limit 1"):
             raise NoDataError(_no_data(root, period))
         facts = gather(session, root, period, objectives)
         pages = {"report.json": _json(facts), "report.md": markdown(facts), "index.html": _page(facts)}
-        put(session, pages, TABLES, out, tables_format)
+        own_tables = [model.name for model in session.models.values() if model.layer == LAYER]
+        put(session, pages, [*TABLES, *own_tables], out, tables_format)
     return out / "index.html"
 
 

@@ -1,4 +1,4 @@
--- one row per IP address of a pod: what the logs themselves call it
+-- one row per IP address of a pod: what the logs themselves call it, else the mesh's configuration
 -- key: address
 -- Kubelet paths name pods; clients' clusters name the service behind an address; a pod nobody calls has its workload.
 with
@@ -47,17 +47,28 @@ services as (
     group by address
 ),
 
+configured as (
+    select * from mesh_addresses
+    where kind = 'pod'
+),
+
 joined as (
     select
         address,
-        own_addresses.pod,
-        own_addresses.namespace,
+        coalesce(own_addresses.pod, configured.pod) as pod,
+        coalesce(own_addresses.namespace, configured.namespace) as namespace,
         -- a ReplicaSet's pod is workload-hash-suffix, a StatefulSet's workload-ordinal
-        regexp_replace(own_addresses.pod, '(-[a-z0-9]{6,10})?-[a-z0-9]{5}$|-\d+$', '') as workload,
-        services.service,
+        coalesce(
+            configured.workload,
+            regexp_replace(own_addresses.pod, '(-[a-z0-9]{6,10})?-[a-z0-9]{5}$|-\d+$', '')
+        ) as workload,
+        coalesce(services.service, configured.service) as service,
+        configured.version,
+        configured.zone,
         coalesce(own_addresses.is_gateway, false) as is_gateway,
     from own_addresses
     full join services using (address)
+    full join configured using (address)
     where address is not null
 ),
 
@@ -71,6 +82,9 @@ named as (
             case when namespace is null then workload else workload || '.' || namespace end,
             case when is_gateway then 'gateway' end
         ) as service,
+        workload,
+        version,
+        zone,
         is_gateway,
     from joined
 )

@@ -28,7 +28,7 @@ service_endpoints as (
     where kind = 'EndpointSlice'
 ),
 
-endpoints as (
+slice_endpoints as (
     select distinct
         diagnosed.diagnosis_id,
         1 as place,
@@ -120,12 +120,12 @@ subset_labels as (
         (
             select count(*) from mesh_pods
             where mesh_pods.service = diagnosed.service
-                and list_bool_and(list_transform(
-                    list_concat(json_keys(subsets.subset, '$.labels'), ['']),
-                    lambda label: label = '' or coalesce(
-                        json_extract_string(subsets.subset, '$.labels."' || label || '"')
-                        = json_extract_string(mesh_pods.labels, '$."' || label || '"'), false)
-                ))
+                and coalesce(list_bool_and(list_transform(
+                    json_keys(subsets.subset, '$.labels'),
+                    lambda label: coalesce(
+                        json_extract_string(subsets.subset -> 'labels', '/' || replace(replace(label, '~', '~0'), '/', '~1'))
+                        = json_extract_string(mesh_pods.labels, '/' || replace(replace(label, '~', '~0'), '/', '~1')), false)
+                )), true)
         ) || ' pods have these labels' as says,
         'let the labels be those of running pods' as change,
         subsets.snapshot_at,
@@ -365,8 +365,26 @@ blocked as (
     qualify row_number() over (partition by diagnosed.diagnosis_id order by diagnosed.authority) = 1
 ),
 
+restricting as (
+    select distinct
+        diagnosed.diagnosis_id,
+        2 as place,
+        'Sidecar' as kind,
+        mesh_sidecars.namespace,
+        mesh_sidecars.sidecar as name,
+        'spec.outboundTrafficPolicy.mode' as field,
+        mesh_sidecars.outbound_mode as value,
+        'hosts that the registry does not know are blocked' as says,
+        'let it be ALLOW_ANY, if any host may be reached' as change,
+        mesh_sidecars.snapshot_at,
+        mesh_sidecars.is_later,
+    from diagnosed
+    inner join mesh_sidecars on split_part(diagnosed.client_service, '.', 2) = mesh_sidecars.namespace
+    where diagnosed.cause = 'blocked_egress' and mesh_sidecars.outbound_mode = 'REGISTRY_ONLY'
+),
+
 facts as (
-    select * from endpoints
+    select * from slice_endpoints
     union all
     select * from proxy_endpoints
     union all
@@ -389,6 +407,8 @@ facts as (
     select * from access
     union all
     select * from blocked
+    union all
+    select * from restricting
 )
 
 select * from facts

@@ -59,7 +59,11 @@ served as (
     where
         list_contains(destinations.services, asked.service)
         or list_contains(rules.hosts, regexp_replace(asked.service, '^([^.]+\.[^.]+)$', '\1.svc.cluster.local'))
-        or list_contains(rules.hosts, asked.authority)
+        or list_has_any(rules.hosts, [
+            asked.authority,
+            asked.authority || '.svc.cluster.local',
+            asked.authority || '.' || rules.namespace || '.svc.cluster.local'
+        ])
     qualify row_number() over (
         partition by asked.route_name, asked.service, asked.client_reporter, asked.authority
         order by

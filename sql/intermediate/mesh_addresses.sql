@@ -30,7 +30,7 @@ services as (
 ),
 
 -- what a proxy itself sends to, where no object tells
-endpoints as (
+proxy_endpoints as (
     select
         regexp_extract(mesh_endpoints.address, '^\[?([0-9a-f.:]+?)\]?:\d+$', 1) as address,
         'pod' as kind,
@@ -49,7 +49,7 @@ endpoints as (
     group by all
 ),
 
-interception as (
+machinery as (
     select
         interception.address,
         'interception' as kind,
@@ -60,17 +60,17 @@ interception as (
         null as version,
         null as zone,
     from interception
-    where interception.address is not null
+    where interception.address is not null and exists (from mesh_snapshots)
 ),
 
 named as (
-    select *, 1 as rank from interception
+    select *, 1 as rank from machinery
     union all
     select *, 2 as rank from pods
     union all
     select *, 3 as rank from services
     union all
-    select *, 4 as rank from endpoints
+    select *, 4 as rank from proxy_endpoints
     where address <> ''
 )
 

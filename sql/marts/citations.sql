@@ -34,7 +34,7 @@ settings as (
                 case when observations.attempts > 1 then 'up to ' || observations.attempts || ' attempts of a call' end,
                 case when observations.used_up > 0 then 'retries used up in ' || observations.used_up || ' calls' end
             ), '')
-            when 'calls' then observations.calls || ' calls'
+            when 'calls' then observations.calls || case when observations.calls = 1 then ' call' else ' calls' end
         end as observed,
         cited_values.change,
         cited_values.snapshot_at,

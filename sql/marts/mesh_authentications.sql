@@ -42,12 +42,12 @@ applying as (
     inner join policies
         on (policies.namespace = services.namespace or (policies.namespace = 'istio-system'
             and json_keys(policies.selector) = []))
-        and list_bool_and(list_transform(
-            list_concat(json_keys(policies.selector), ['']),
-            lambda label: label = '' or coalesce(
-                json_extract_string(policies.selector, '$."' || label || '"')
-                = json_extract_string(services.selector, '$."' || label || '"'), false)
-        ))
+        and coalesce(list_bool_and(list_transform(
+            json_keys(policies.selector),
+            lambda label: coalesce(
+                json_extract_string(policies.selector, '/' || replace(replace(label, '~', '~0'), '/', '~1'))
+                = json_extract_string(services.selector, '/' || replace(replace(label, '~', '~0'), '/', '~1')), false)
+        )), true)
 ),
 
 modes as (

@@ -16,7 +16,7 @@ slices as (
     where kind = 'EndpointSlice'
 ),
 
-endpoints as (
+slice_endpoints as (
     select
         namespace,
         service_name,
@@ -39,7 +39,7 @@ placed as (
         bool_or(is_ready) as is_ready,
         -- the Service itself, not one of those made beside it for a part of its pods
         min(service_name || '.' || namespace) as service,
-    from endpoints
+    from slice_endpoints
     group by namespace, address
 ),
 
@@ -70,8 +70,8 @@ selected as (
         and list_bool_and(list_transform(
             json_keys(services.selector),
             lambda label: coalesce(
-                json_extract_string(pods.labels, '$."' || label || '"')
-                = json_extract_string(services.selector, '$."' || label || '"'), false)
+                json_extract_string(services.selector, '/' || replace(replace(label, '~', '~0'), '/', '~1'))
+                = json_extract_string(pods.labels, '/' || replace(replace(label, '~', '~0'), '/', '~1')), false)
         ))
     group by pods.namespace, pods.name
 ),

@@ -1,4 +1,5 @@
 -- what changed: every value of every dimension in the incident against the baseline, the largest effect first
+-- for pages
 -- Scope 'origin' counts the calls where trouble began, of every service; 'requests' counts the requests that entered the
 -- mesh and failed or were slow. A value is compared with itself in the baseline; one that is new, with its service; a new
 -- service, with the mesh. effect is the harmonic mean of the difference in the value's share and of the part of the

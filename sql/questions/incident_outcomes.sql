@@ -1,4 +1,5 @@
 -- how the calls ended that ended otherwise before: flags, statuses, details and TLS failures by called service
+-- for pages
 -- k of n are the service's calls that ended so.
 with
 

@@ -1,4 +1,5 @@
 -- the way the trouble took: the first failing edge, then the edges that it spread to, in the order of their onsets
+-- for pages
 -- Of the edges where most bad calls also began, the one with the earliest onset failed first. Onsets within two steps of each
 -- other are one moment, in which the deeper edge comes first: its callers can only pass on what it does.
 with

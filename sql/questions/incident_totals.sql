@@ -1,4 +1,5 @@
 -- how far the trouble reached: requests, users, callers, routes and bytes of the window, beside those of the baseline
+-- for pages
 -- A user is the first address of x-forwarded-for, so people behind one address are one user.
 with
 

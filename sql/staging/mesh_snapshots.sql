@@ -18,7 +18,7 @@ parts as (
 ),
 
 window_end as (
-    select coalesce(until, (select max(started_at) from access_logs_around)) as ended_at
+    select coalesce(until, (select max(started_at) from lake_access_logs)) as ended_at
     from session_window
 ),
 

@@ -1,0 +1,489 @@
+"""The configuration in force answers: values in effect, the rule behind a call, and the object behind a finding."""
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.ingest.load import load
+from pipeline.mesh.snapshot import read_snapshot
+from pipeline.query.session import Window, open_session
+from tests.mesh import istio, istioctl
+from tests.mesh.stories import STORIES
+from tests.mesh.world import Breaker, Route, shop
+
+FIXTURES = Path(__file__).parent / "mesh_config"
+SAMPLES = Path(__file__).parents[1] / "sample_logs"
+BEFORE = datetime(2026, 11, 23, 20, tzinfo=UTC)
+"""Before the samples were recorded."""
+
+PAYMENTS = "payments.shop.svc.cluster.local"
+
+
+def objects_of(mesh) -> str:
+    """Write a mesh as documents of YAML."""
+    return "---\n".join(yaml.safe_dump(each) for each in istio.objects(mesh))
+
+
+def describe(lake: Path, folder: Path, mesh, form: str, at: datetime = BEFORE) -> None:
+    """Read a mesh's configuration into a lake: its objects, or what istioctl shows at two of its proxies."""
+    pods = {"frontend": mesh.pods["frontend"], "gateway": mesh.gateway}
+    texts = {
+        "objects": {"objects.yaml": objects_of(mesh)},
+        "json": {f"{name}.json": istioctl.write_json(mesh, pod) for name, pod in pods.items()},
+        "text": {f"{name}.txt": istioctl.printed(mesh, pod) for name, pod in pods.items()},
+    }[form]
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+        proxy = None if form == "objects" else f"{pods[name.split('.')[0]].name}.shop"
+        read_snapshot([str(folder / name)], lake, at, proxy)
+
+
+@pytest.fixture(scope="module")
+def story_lakes(tmp_path_factory):
+    """Give a fresh copy of a lake that holds one story's log."""
+    folder = tmp_path_factory.mktemp("stories")
+
+    def copied(story: str, to: Path) -> Path:
+        if not (folder / story).exists():
+            load([str(SAMPLES / f"{story}.jsonl")], folder / story)
+        shutil.copytree(folder / story, to)
+        return to
+
+    return copied
+
+
+@pytest.fixture(scope="module")
+def resources(tmp_path_factory):
+    """A session on the hand-written resources, and no log."""
+    lake = tmp_path_factory.mktemp("resources") / "lake"
+    read_snapshot([str(FIXTURES / "resources.yaml")], lake)
+    with open_session(lake) as session:
+        yield session
+
+
+def rows(session, sql: str, *columns: str) -> list[tuple]:
+    """Return a query's rows as tuples of some columns."""
+    return [tuple(row[column] for column in columns) for row in session.rows(sql)]
+
+
+# host's port, subset, field -> value, whether it is set, where
+EFFECTIVE = [
+    (8080, None, "connectionPool.tcp.maxConnections", "100", True, "spec.trafficPolicy."),
+    (8080, None, "connectionPool.tcp.connectTimeout", "3s", True, "spec.trafficPolicy."),
+    (8080, None, "connectionPool.http.http1MaxPendingRequests", "10", True, "spec.trafficPolicy."),
+    (8080, None, "connectionPool.http.maxRetries", "3", True, "spec.trafficPolicy."),
+    (8080, None, "outlierDetection.maxEjectionPercent", "50", True, "spec.trafficPolicy."),
+    (8080, None, "loadBalancer.simple", "LEAST_REQUEST", True, "spec.trafficPolicy."),
+    # a subset without a policy has the rule's
+    (8080, "v1", "connectionPool.tcp.maxConnections", "100", True, "spec.trafficPolicy."),
+    (8080, "v1", "tls.mode", "ISTIO_MUTUAL", True, "spec.trafficPolicy."),
+    # a subset's section replaces the rule's as a whole: what it leaves out is the default
+    (8080, "v2", "connectionPool.http.http1MaxPendingRequests", "1", True, "spec.subsets[1].trafficPolicy."),
+    (8080, "v2", "connectionPool.tcp.maxConnections", "4294967295", False, "spec.subsets[1].trafficPolicy."),
+    (8080, "v2", "connectionPool.http.idleTimeout", "1h", False, "spec.subsets[1].trafficPolicy."),
+    (8080, "v2", "tls.mode", "DISABLE", True, "spec.subsets[1].trafficPolicy."),
+    # sections that it does not name are the rule's
+    (8080, "v2", "outlierDetection.consecutive5xxErrors", "7", True, "spec.trafficPolicy."),
+    # a port's settings replace all of its level
+    (8443, None, "connectionPool.tcp.maxConnections", "5", True, "spec.trafficPolicy.portLevelSettings[0]."),
+    (8443, None, "connectionPool.http.maxRetries", "4294967295", False, "spec.trafficPolicy.portLevelSettings[0]."),
+    (8443, None, "outlierDetection.interval", "10s", False, "spec.trafficPolicy.portLevelSettings[0]."),
+    (8443, None, "tls.mode", None, False, "spec.trafficPolicy.portLevelSettings[0]."),
+    (8443, "v1", "connectionPool.tcp.maxConnections", "5", True, "spec.trafficPolicy.portLevelSettings[0]."),
+    (8443, "v2", "loadBalancer.simple", "RANDOM", True, "spec.subsets[1].trafficPolicy.portLevelSettings[0]."),
+    (8443, "v2", "tls.mode", None, False, "spec.subsets[1].trafficPolicy.portLevelSettings[0]."),
+    (9090, None, "connectionPool.tcp.maxConnections", "100", True, "spec.trafficPolicy."),
+]
+
+
+def test_values_in_effect_follow_istios_inheritance(resources):
+    """Of rule, subset and ports the most particular level decides, a section at a time, and then the default."""
+    found = {
+        (row["port"], row["subset"], row["field"]): (row["value"], row["is_set"], row["path"])
+        for row in resources.rows("from mesh_effective_settings where service = 'payments.shop'")
+    }
+
+    for port, subset, field, value, is_set, place in EFFECTIVE:
+        assert found[port, subset, field] == (value, is_set, f"{place}{field}"), (port, subset, field)
+
+
+def test_a_host_without_a_rule_has_the_defaults(resources):
+    """A ServiceEntry that no DestinationRule names has Istio's defaults, and no rule to blame."""
+    found = resources.rows("""
+        select value, is_set, destination_rule from mesh_effective_settings
+        where service = 'api.bank.example' and field = 'connectionPool.tcp.connectTimeout'
+    """)
+
+    assert found == [{"value": "10s", "is_set": False, "destination_rule": None}]
+
+
+def test_the_most_exact_host_decides(tmp_path):
+    """Of a rule for a wildcard and one for the host itself the second counts; a short host is its namespace's."""
+    rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {0}, namespace: shop}}\n" \
+        "spec: {{host: {1}, trafficPolicy: {{connectionPool: {{tcp: {{maxConnections: {2}}}}}}}}}\n"  # fmt: skip
+    service = (
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {0}, namespace: shop}}\nspec: {{ports: [{{port: 80}}]}}\n"
+    )
+    parts = [rule.format("all", '"*.shop.svc.cluster.local"', 9), rule.format("a", "a", 1)]
+    parts += [service.format(name) for name in "ab"]
+    (tmp_path / "rules.yaml").write_text("---\n".join(parts))
+    read_snapshot([str(tmp_path / "rules.yaml")], tmp_path / "lake")
+
+    with open_session(tmp_path / "lake") as session:
+        found = rows(
+            session,
+            "from mesh_effective_settings where field = 'connectionPool.tcp.maxConnections' order by service",
+            *("service", "value", "destination_rule"),
+        )
+
+    assert found == [("a.shop", "1", "a.shop"), ("b.shop", "9", "all.shop")]
+
+
+def test_rules_matches_and_destinations_keep_their_order(resources):
+    """A VirtualService's rules are numbered as they are tried, with the names that access logs have for them."""
+    matches = rows(
+        resources,
+        "from mesh_matches where protocol = 'http' order by rule, match",
+        *("rule", "match", "route_name", "field"),
+    )
+    rule = resources.rows("from mesh_rules where rule_name = 'everyone'")[0]
+
+    assert matches == [
+        (1, 1, "testers.by-header", "spec.http[0].match[0]"),
+        (1, 2, "testers.by-query", "spec.http[0].match[1]"),
+        (2, 1, "old-page", "spec.http[1].match[0]"),
+        (3, 1, "delegated", "spec.http[2].match[0]"),
+        (4, 0, "everyone", "spec.http[3]"),
+    ]
+    assert (rule["timeout_ms"], rule["retry_attempts"], rule["retry_on"]) == (90_500, 3, "5xx,reset")
+    assert (rule["mirror_host"], rule["mirror_percent"]) == ("payments-canary.shop.svc.cluster.local", "5")
+    assert rule["hosts"] == [PAYMENTS, "payments.example.com"]
+    assert rows(
+        resources,
+        "from mesh_destinations where protocol = 'http' order by rule, destination",
+        *("rule", "service", "subset", "weight_share"),
+    ) == [
+        (1, "payments.shop", "v2", 1.0),
+        (4, "payments.shop", "v1", 0.9),
+        (4, "payments.shop", "v2", 0.1),
+    ]
+
+
+def test_a_ports_name_tells_its_protocol(resources):
+    """appProtocol goes before the name, and a name outside the convention leaves it to detection."""
+    found = rows(
+        resources, "from mesh_services where kind = 'Service' order by port", "port", "protocol", "protocol_field"
+    )
+
+    assert found == [
+        (7777, "detected", "spec.ports[].name"),
+        (8080, "http", "spec.ports[].name"),
+        (8443, "https", "spec.ports[].name"),
+        (9090, "grpc", "spec.ports[].appProtocol"),
+    ]
+
+
+def test_pods_have_workload_service_version_and_zone(resources):
+    """Pod and EndpointSlice together tell what runs behind an address."""
+    (pod,) = resources.rows("from mesh_pods")
+
+    assert (pod["address"], pod["workload"], pod["service"]) == ("10.1.4.1", "payments-v1", "payments.shop")
+    assert (pod["version"], pod["zone"], pod["node"], pod["is_ready"]) == ("v1", "eu-1a", "node-3", True)
+
+
+def test_mtls_modes_follow_the_most_particular_policy(resources):
+    """A port's mode goes before its workload's."""
+    found = rows(resources, "from mesh_authentications order by port", "port", "mode", "policy")
+
+    assert found == [
+        (7777, "STRICT", "payments"),
+        (8080, "STRICT", "payments"),
+        (8443, "STRICT", "payments"),
+        (9090, "PERMISSIVE", "payments"),
+    ]
+
+
+def test_what_is_wrong_in_the_configuration_is_found_without_any_call(resources):
+    """Faults left in, mirrors, hosts nobody owns, ports without a protocol, and clients' TLS against servers'."""
+    found = rows(resources, "from config_findings", "problem", "kind", "field", "value")
+
+    assert ("fault_left", "VirtualService", "spec.http[0].fault", "delay 300ms, abort 503") in found
+    assert ("mirrored", "VirtualService", "spec.http[3].mirror", "payments-canary.shop.svc.cluster.local 5%") in found
+    assert (
+        *("host_nobody_owns", "VirtualService", "spec.tcp[0].route[0].destination.host"),
+        "sessions.shop.svc.cluster.local",
+    ) in found
+    assert ("protocol_detected", "Service", "spec.ports[].name (port 7777)", "legacy") in found
+    assert ("tls_conflict", "DestinationRule", "spec.subsets[1].trafficPolicy.tls.mode", "DISABLE") in found
+
+
+# story -> the first citation of its finding: kind, object, field, value
+SELECTOR = ("Service", "shop/payments", "spec.selector")
+RULE = "spec.trafficPolicy.connectionPool.http.http1MaxPendingRequests"
+CITED = {
+    "connection_refused": ("VirtualService", "shop/payments", "spec.http[0].retries.attempts", "2"),
+    "app_down": ("Service", "shop/payments", "spec.ports[].targetPort", "8080"),
+    "no_endpoints": ("EndpointSlice", "shop/payments-x7k2p", "endpoints", "0 ready"),
+    "circuit_breaker": ("DestinationRule", "shop/payments", RULE, "1"),
+    "route_timeout": ("VirtualService", "shop/payments", "spec.http[0].timeout", "250ms"),
+    "retries_succeed": ("VirtualService", "shop/payments", "spec.http[0].retries.retryOn", "5xx"),
+    "retries_exhausted": ("VirtualService", "shop/payments", "spec.http[0].retries.retryOn", "5xx"),
+    "no_route": ("VirtualService", "istio-system/storefront", "spec.hosts", "shop.example.com"),
+    "client_gone": ("VirtualService", "istio-system/storefront", "spec.http[3].timeout", None),
+    "injected_delay": ("VirtualService", "shop/payments", "spec.http[0].fault.delay.fixedDelay", "300ms"),
+    "injected_abort": ("VirtualService", "shop/payments", "spec.http[0].fault.abort.httpStatus", "503"),
+    "tcp": ("Service", "shop/sessions", "spec.ports[].targetPort", "6379"),
+    "grpc": ("Service", "shop/currency", "spec.ports[].targetPort", "7000"),
+}
+
+IN_PROXIES = {
+    "connection_refused": ("VirtualService", "shop/payments", "spec.http[].retries.attempts", "2"),
+    "app_down": (*SELECTOR, "1 endpoints in proxies"),
+    "no_endpoints": (*SELECTOR, "0 endpoints in proxies"),
+    "circuit_breaker": CITED["circuit_breaker"],
+    "route_timeout": ("VirtualService", "shop/payments", "spec.http[].timeout", "0.250s"),
+    "retries_succeed": ("VirtualService", "shop/payments", "spec.http[].retries.retryOn", "5xx"),
+    "retries_exhausted": ("VirtualService", "shop/payments", "spec.http[].retries.retryOn", "5xx"),
+    "no_route": CITED["no_route"],
+    "client_gone": ("VirtualService", "istio-system/storefront", "spec.http[].timeout", "0s"),
+    "injected_delay": ("VirtualService", "shop/payments", "spec.http[].fault.delay.fixedDelay", "0.300s"),
+    "injected_abort": ("VirtualService", "shop/payments", "spec.http[].fault.abort.httpStatus", "503"),
+    "tcp": ("Service", "shop/sessions", "spec.selector", "1 endpoints in proxies"),
+    "grpc": ("Service", "shop/currency", "spec.selector", "1 endpoints in proxies"),
+}
+
+NOT_PRINTED = ("VirtualService", "DestinationRule")
+"""Kinds whose values no printed table has: the object and the field are told, and where to look."""
+
+
+def citations(lake: Path) -> list[tuple]:
+    """Return every citation of a lake's findings."""
+    with open_session(lake) as session:
+        return [
+            (row["kind"], f"{row['namespace']}/{row['name']}", row["field"], row["value"])
+            for row in session.rows("from citations order by diagnosis_id, place")
+        ]
+
+
+@pytest.mark.parametrize("story", CITED)
+def test_a_finding_cites_object_field_and_value(tmp_path, story_lakes, story):
+    """Every recorded failure names the object behind it, from the objects themselves."""
+    lake = story_lakes(story, tmp_path / "lake")
+    describe(lake, tmp_path, STORIES[story].mesh, "objects")
+
+    assert CITED[story] in citations(lake)
+
+
+@pytest.mark.parametrize("story", IN_PROXIES)
+def test_proxies_own_state_is_cited_where_no_object_was_read(tmp_path, story_lakes, story):
+    """istioctl's JSON alone names the same object and field, with the value that the proxy has."""
+    lake = story_lakes(story, tmp_path / "lake")
+    describe(lake, tmp_path, STORIES[story].mesh, "json")
+
+    assert IN_PROXIES[story] in citations(lake)
+
+
+@pytest.mark.parametrize("story", IN_PROXIES)
+def test_printed_tables_alone_name_the_object(tmp_path, story_lakes, story):
+    """From text tables object and field are known; values as far as the tables have them."""
+    lake = story_lakes(story, tmp_path / "lake")
+    describe(lake, tmp_path, STORIES[story].mesh, "text")
+    kind, name, field, value = IN_PROXIES[story]
+    known = story == "no_route" or kind not in NOT_PRINTED
+
+    assert (kind, name, field, value if known else None) in citations(lake)
+
+
+def test_every_finding_of_the_stories_is_tested():
+    """Each story with a cause has its citation."""
+    assert set(CITED) == set(IN_PROXIES) == {name for name, story in STORIES.items() if story.cause}
+
+
+def test_configured_is_compared_with_observed(tmp_path, story_lakes, meshlog):
+    """The terminal shows what is set, what was seen, what to change, and as of when."""
+    lake = story_lakes("circuit_breaker", tmp_path / "lake")
+    describe(lake, tmp_path, STORIES["circuit_breaker"].mesh, "objects")
+    said = " ".join(meshlog("diagnose", "--lake", lake).out.split())
+
+    assert f"DestinationRule shop/payments sets {RULE}: 1 (seen: up to 7 calls at once from one pod)" in said
+    assert "raise it above what waits at once [as of 2026-11-23 20:00]" in said
+
+
+def test_what_is_not_set_is_told_with_istios_default(tmp_path, story_lakes):
+    """A limit that nobody set is cited as such."""
+    lake = story_lakes("app_down", tmp_path / "lake")
+    describe(lake, tmp_path, STORIES["app_down"].mesh, "objects")
+
+    with open_session(lake) as session:
+        (cited,) = rows(session, "from citations where field like '%retries.attempts'", "cited")
+
+    assert cited == ("no VirtualService spec.http[].retries.attempts not set; Istio's default is 2",)
+
+
+def test_each_window_has_its_own_snapshot(tmp_path, story_lakes):
+    """A limit that was raised at eight and lowered later is cited as it was in each window; none before is flagged."""
+    lake = story_lakes("circuit_breaker", tmp_path / "lake")
+    load([str(SAMPLES / "route_timeout.jsonl")], lake)
+    with open_session(lake) as session:
+        seen = session.rows("select first_seen_at from diagnoses where cause = 'overload'")[0]["first_seen_at"]
+    for limit, at in ((7, BEFORE), (1, seen - timedelta(seconds=1)), (9, seen + timedelta(hours=1))):
+        mesh = shop().with_breaker("payments", Breaker(limit, limit, limit))
+        describe(lake, tmp_path, mesh, "objects", at)
+
+    def limits(until: datetime | None) -> list[tuple]:
+        sql = f"from mesh_effective_settings where service = 'payments.shop' and '{RULE}'.ends_with(field)"
+        with open_session(lake, Window(None, until)) as session:
+            return rows(session, sql, "value", "is_later")
+
+    assert limits(seen - timedelta(minutes=1)) == [("7", False)]
+    assert limits(seen + timedelta(minutes=1)) == [("1", False)]
+    assert limits(seen + timedelta(hours=2)) == [("9", False)]
+    assert limits(BEFORE - timedelta(days=1)) == [("7", True)]
+    assert limits(None) == [("1", False)]
+
+
+def test_rules_in_use_and_rules_that_nothing_matched(tmp_path, story_lakes):
+    """Route names lead to rules; those that no call of the window came by are told."""
+    lake = story_lakes("injected_abort", tmp_path / "lake")
+    describe(lake, tmp_path, STORIES["injected_abort"].mesh, "objects")
+
+    with open_session(lake) as session:
+        used = rows(
+            session,
+            "from route_usage where virtual_service in ('payments', 'catalog') order by virtual_service, rule",
+            *("virtual_service", "route_name", "calls", "errors", "is_used"),
+        )
+
+    assert used == [
+        ("catalog", "canary", 0, 0, False),
+        ("catalog", "stable", 0, 0, False),
+        ("payments", "tester", 3, 3, True),
+        ("payments", "everyone", 4, 0, True),
+    ]
+
+
+def test_weights_are_compared_with_the_split(tmp_path, story_lakes):
+    """A canary's share of the calls stands beside its weight."""
+    lake = story_lakes("happy_path", tmp_path / "lake")
+    describe(lake, tmp_path, STORIES["happy_path"].mesh, "objects")
+    text = (tmp_path / "objects.yaml").read_text()
+    parts = [part for part in yaml.safe_load_all(text) if part["metadata"]["name"] == "catalog"]
+    rule = next(part for part in parts if part["kind"] == "VirtualService")
+    weighted = [{"destination": {"host": "catalog", "subset": subset}, "weight": 50} for subset in ("v1", "v2")]
+    rule["spec"]["http"][1]["route"] = weighted
+    (tmp_path / "weighted.yaml").write_text(yaml.safe_dump(rule))
+    read_snapshot([str(tmp_path / "weighted.yaml")], lake, BEFORE + timedelta(minutes=1))
+
+    with open_session(lake) as session:
+        found = rows(
+            session,
+            "from route_splits where virtual_service = 'catalog' and rule = 2 order by destination",
+            *("subset", "weight_share", "call_share"),
+        )
+
+    assert found == [("v1", 0.5, 1.0), ("v2", 0.5, 0.0)]
+
+
+def test_a_subset_without_a_rule_and_an_unreachable_rule_are_found(tmp_path):
+    """A destination's subset that nothing defines, and a rule behind one that takes everything."""
+    mesh = shop().with_routes("payments", Route("payments", "v9", name="first"), Route("payments", name="second"))
+    described = [
+        part
+        for part in istio.objects(mesh)
+        if not (part["kind"] == "DestinationRule" and part["metadata"]["name"] == "payments")
+    ]
+    (tmp_path / "objects.yaml").write_text("---\n".join(yaml.safe_dump(part) for part in described))
+    read_snapshot([str(tmp_path / "objects.yaml")], tmp_path / "lake")
+
+    with open_session(tmp_path / "lake") as session:
+        found = rows(session, "from config_findings", "problem", "field", "value")
+
+    assert found == [
+        ("rule_never_reached", "spec.http[1]", "second"),
+        ("subset_undefined", "spec.http[0].route[0].destination.subset", "v9"),
+    ]
+
+
+def test_addresses_become_names_on_both_sides(tmp_path, story_lakes):
+    """Where file names do not tell, hops have the configuration's pods, workloads, versions and services."""
+    lake = story_lakes("app_down", tmp_path / "lake")
+    describe(lake, tmp_path, STORIES["app_down"].mesh, "objects")
+
+    with open_session(lake) as session:
+        hop = session.rows("from hop_places where service = 'payments.shop' limit 1")[0]
+        pods = rows(session, "select distinct client_pod from hops where service = 'payments.shop'", "client_pod")
+
+    assert pods == [("frontend-v1-7c9d6b5f4d-k8wzm",)]
+    assert (hop["server_pod"], hop["server_workload"]) == ("payments-v1-84c9bd7f56-m7rjd", "payments-v1")
+    assert (hop["server_version"], hop["server_namespace"], hop["called_kind"]) == ("v1", "shop", "pod")
+
+
+def test_a_lake_without_configuration_cites_nothing(story_lakes, tmp_path, meshlog):
+    """Without a snapshot findings read as before."""
+    lake = story_lakes("app_down", tmp_path / "lake")
+
+    assert citations(lake) == []
+    assert "config" not in meshlog("diagnose", "--lake", lake).out
+
+
+CALL = {
+    "start_time": "2026-11-23T21:00:00.000Z", "method": "GET", "path": "/x", "protocol": "HTTP/1.1",
+    "response_code": 200, "response_flags": "-", "response_code_details": "via_upstream",
+    "connection_termination_details": None, "upstream_transport_failure_reason": None, "bytes_received": 0,
+    "bytes_sent": 0, "duration": 3, "upstream_service_time": "2", "x_forwarded_for": None, "user_agent": "u",
+    "request_id": "r", "authority": "payments:8080", "upstream_host": "10.1.4.1:8080",
+    "upstream_cluster": f"outbound|8080||{PAYMENTS}", "upstream_local_address": "10.1.1.1:4000",
+    "downstream_local_address": "10.96.0.14:8080", "downstream_remote_address": "10.1.1.1:5000",
+    "requested_server_name": None, "route_name": "everyone",
+}  # fmt: skip
+NOWHERE = {"upstream_host": None, "upstream_local_address": None, "upstream_service_time": None}
+NO_CLUSTER = {**NOWHERE, "upstream_cluster": None}
+PLAIN = "TLS_error:|268435703:SSL_routines:OPENSSL_internal:WRONG_VERSION_NUMBER"
+RESET = "upstream_reset_before_response_started"
+
+# what a line says -> the object, field and value that confirm it
+CONFIRMED = {
+    "a subset that nobody defined": (
+        {**NO_CLUSTER, "response_code": 503, "response_flags": "NC", "response_code_details": "cluster_not_found",
+         "route_name": "testers.by-header"},
+        ("VirtualService", "shop/payments", "spec.http[0].route[0].destination.subset", "v9"),
+    ),
+    "a host that nobody owns": (
+        {**NO_CLUSTER, "response_code": 503, "response_flags": "NC", "response_code_details": "cluster_not_found",
+         "route_name": "everyone"},
+        ("VirtualService", "shop/payments", "spec.http[3].route[0].destination.host", "paymnts.shop.svc.cluster.local"),
+    ),
+    "clients' TLS against the server's": (
+        {**NOWHERE, "response_code": 503, "response_flags": "UF", "upstream_host": "10.1.4.1:8080",
+         "response_code_details": f"{RESET}{{remote_connection_failure|{PLAIN}}}",
+         "upstream_transport_failure_reason": PLAIN},
+        ("PeerAuthentication", "shop/payments", "spec.mtls.mode", "STRICT"),
+    ),
+    "a port's name": (
+        {"response_code": 502, "response_flags": "UPE", "response_code_details": f"{RESET}{{protocol_error}}"},
+        ("Service", "shop/payments", "spec.ports[].name", "http-web"),
+    ),
+    "a host without a ServiceEntry": (
+        {**NO_CLUSTER, "response_code": 502, "response_code_details": "direct_response", "route_name": "block_all",
+         "authority": "api.other.example"},
+        ("ServiceEntry", "None/None", "spec.hosts", None),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CONFIRMED)
+def test_a_verdict_is_confirmed_from_configuration(tmp_path, case):
+    """What a single line suggests stands in the configuration, and is cited from there."""
+    said, expected = CONFIRMED[case]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps({**CALL, **each}) + "\n" for each in ({}, said)))
+    load([str(tmp_path / "log.jsonl")], tmp_path / "lake")
+    text = (FIXTURES / "resources.yaml").read_text()
+    text = text.replace("subset: v2, port", "subset: v9, port").replace("host: payments, subset: v1", "host: paymnts")
+    (tmp_path / "resources.yaml").write_text(text)
+    read_snapshot([str(tmp_path / "resources.yaml")], tmp_path / "lake", BEFORE)
+
+    assert expected in citations(tmp_path / "lake")
