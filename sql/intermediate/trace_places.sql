@@ -94,22 +94,29 @@ side_by_side as (
 ),
 
 -- walking back from the parent's end: the child that ended last, then the last one that ended before that one began
-waited_for as (
+children as (
     select
-        unnest(list_reduce(
-            list_prepend(
-                {'began_at': timestamptz 'infinity', 'numbers': []::ubigint[], 'ended_at': timestamptz 'infinity'},
-                list({'began_at': began_at, 'numbers': [hop_number], 'ended_at': ended_at} order by ended_at desc, hop_number)
-            ),
-            lambda chosen, child: case when child.ended_at <= chosen.began_at then {
-                'began_at': child.began_at,
-                'numbers': list_concat(chosen.numbers, child.numbers),
-                'ended_at': chosen.ended_at,
-            } else chosen end
-        ).numbers) as hop_number,
+        list_sort(list({'ended_ago': -epoch_us(ended_at), 'hop_number': hop_number, 'began_us': epoch_us(began_at)}))
+            as last_first,
     from siblings
     semi join side_by_side using (parent_number)
     group by parent_number
+),
+
+waited_for as (
+    select
+        unnest(list_reduce(
+            list_transform(
+                last_first,
+                lambda child: {'numbers': [child.hop_number], 'ended_us': -child.ended_ago, 'began_us': child.began_us}
+            ),
+            lambda chosen, child: case when child.ended_us <= chosen.began_us then {
+                'numbers': list_concat(chosen.numbers, child.numbers),
+                'ended_us': child.ended_us,
+                'began_us': child.began_us,
+            } else chosen end
+        ).numbers) as hop_number,
+    from children
 ),
 
 not_waited_for as (
