@@ -24,7 +24,7 @@ lines as not materialized (
         authority,
         protocol,
         response_code,
-        flags,
+        response_flags,
         response_code_details,
         upstream_transport_failure_reason,
         connection_termination_details,
@@ -45,7 +45,8 @@ lines as not materialized (
         reporter,
         pod,
         is_error,
-        extra,
+        -- Mixer's verdict, in the formats of Istio up to 1.7
+        case when contains(response_flags, 'UAEX') then extra ->> 'istio_policy_status' end as policy_status,
         case when contains(upstream_host, '/') then regexp_extract(upstream_host, '([^/]+:\d+)$', 1) else upstream_host end
             as endpoint,
         -- the pod's own address as a client's line knows it: its upstream socket, the gateway's listener, or its application
@@ -99,7 +100,8 @@ sides as (
         case when is_last_attempt then client.duration_ms end as client_duration_ms,
         case when is_last_attempt then client.upstream_service_time_ms end as client_upstream_service_time_ms,
         case when is_last_attempt then client.response_code end as client_response_code,
-        case when is_last_attempt then client.flags end as client_flags,
+        case when is_last_attempt and client.line_id is not null
+            then coalesce(string_split(client.response_flags, ','), []) end as client_flags,
         case when is_last_attempt then client.response_code_details end as client_response_code_details,
         case when is_last_attempt then client.upstream_transport_failure_reason end
             as client_transport_failure_reason,
@@ -117,7 +119,7 @@ sides as (
         server.duration_ms as server_duration_ms,
         server.upstream_service_time_ms as server_upstream_service_time_ms,
         server.response_code as server_response_code,
-        server.flags as server_flags,
+        case when server.line_id is not null then coalesce(string_split(server.response_flags, ','), []) end as server_flags,
         server.response_code_details as server_response_code_details,
         server.upstream_transport_failure_reason as server_transport_failure_reason,
         server.connection_termination_details as server_termination_details,
@@ -125,9 +127,7 @@ sides as (
         server.is_error as server_is_error,
         server.protocol as server_protocol,
         server.requested_server_name as server_sni,
-        -- Mixer's verdict, in the formats of Istio up to 1.7
-        case when list_contains(coalesce(client.flags, server.flags), 'UAEX')
-            then coalesce(client.extra, server.extra) ->> 'istio_policy_status' end as policy_status,
+        case when client.line_id is null then server.policy_status else client.policy_status end as policy_status,
         link,
         attempt,
         attempts,
