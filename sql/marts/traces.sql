@@ -102,23 +102,30 @@ logging_addresses as (
     where server_started_at is not null and kind <> 'tcp'
 ),
 
+-- a number and a yes or no of each hop: their join with all hops has to be held
+sides as (
+    select
+        hop_number,
+        case when service is not null then hash(service) end as service_key,
+        link = 'server_only'
+        or (
+            link = 'client_only'
+            and upstream_host is not null
+            and client_response_code > 0
+            and not list_has_any(client_flags, ['UF'])
+            and server_address in (select server_address from logging_addresses)
+        ) as misses_a_side,
+    from calls
+),
+
 summed as (
     select
         trace_number,
         count(*) as hops,
-        count(distinct service) as services,
-        bool_or(
-            link = 'server_only'
-            or (
-                link = 'client_only'
-                and upstream_host is not null
-                and client_response_code > 0
-                and not list_has_any(client_flags, ['UF'])
-                and server_address in (select server_address from logging_addresses)
-            )
-        ) as misses_a_side,
+        count(distinct service_key) as services,
+        bool_or(misses_a_side) as misses_a_side,
     from places
-    inner join calls using (hop_number)
+    inner join sides using (hop_number)
     group by trace_number
 ),
 
