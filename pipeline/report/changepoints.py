@@ -13,7 +13,7 @@ PENALTY = 3.0
 
 
 def changes(series: Sequence[dict[str, Any]]) -> list[dict[str, int]]:
-    """Return every edge's positions at which a new segment begins, in the shape that `incident_phases` takes.
+    """Return every edge's positions at which a new segment begins, in the shape that the question `phases` takes.
 
     A row of `series` has `edge` and two lists over the same steps: `k`, the bad calls, out of `n`.
     """

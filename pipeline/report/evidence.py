@@ -1,4 +1,4 @@
-"""Asks questions that build on each other: the rows of one become a table that the next ones read.
+"""Asks the questions of `sql/incident`, which build on each other: the rows of one become a table that others read.
 
 Every answer keeps a query that needs no such table: what it builds on stands in it as its first steps. So whatever a
 page says can be asked again of the lake alone, by the command printed beside it.
@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.assets import assets
 from pipeline.query.models import named_in, question
 from pipeline.query.session import Session
 from pipeline.report.questions import Answer
@@ -19,18 +20,19 @@ class Evidence:
     """A session whose answers become tables; `flags` are those with which `meshlog sql` opens the same session."""
 
     session: Session
-    flags: tuple[str, ...]
+    flags: tuple[str, ...] = ()
     kept: dict[str, str] = field(default_factory=dict)
 
     def keep(self, name: str, **parameters: Any) -> None:
-        """Make a table of the rows that answer `sql/questions/NAME.sql`. Raises `QueryError`."""
+        """Make a table `incident_NAME` of the rows that answer `sql/incident/NAME.sql`. Raises `QueryError`."""
         sql = self.query(name, **parameters)
-        self.session.keep(name, sql)
-        self.kept[name] = sql
+        self.session.keep(f"incident_{name}", sql)
+        self.kept[f"incident_{name}"] = sql
 
     def query(self, name: str, **parameters: Any) -> str:
-        """Return a question's SQL, to be run in this session."""
-        return pasted(question(name), parameters)
+        """Return the SQL of a question of incidents, else of a general one, to be run in this session."""
+        own = assets("sql") / "incident" / f"{name}.sql"
+        return pasted(own.read_text() if own.exists() else question(name), parameters)
 
     def ask(self, name: str, **parameters: Any) -> Answer:
         """Answer a question that may read kept tables. Raises `QueryError`."""
@@ -38,8 +40,9 @@ class Evidence:
         return Answer(name, self._standing_alone(sql), self.session.rows(sql), self.flags)
 
     def kept_answer(self, name: str) -> Answer:
-        """Return a kept table as an answer."""
-        return Answer(name, self._standing_alone(self.kept[name]), self.session.rows(f"from {name}"), self.flags)
+        """Return what was kept under a name as an answer."""
+        table = f"incident_{name}"
+        return Answer(name, self._standing_alone(self.kept[table]), self.session.rows(f"from {table}"), self.flags)
 
     def _standing_alone(self, sql: str) -> str:
         """Put the questions that a query reads in front of its own steps."""

@@ -125,7 +125,7 @@ def _periods(asked: Asked, root: Path, timezone: str) -> Row:
         "baseline_until": _iso(before.until),
     }
     with open_session(root, timezone=timezone) as session:
-        periods = ask(session, "incident_periods", **times).rows[0]
+        periods = Evidence(session).ask("periods", **times).rows[0]
     if periods["first_at"] is None:
         raise NoDataError(f"{root}: holds no access-log line yet. Read some with: meshlog ingest PATH --lake {root}")
     if periods["since"] >= periods["until"]:
@@ -139,23 +139,23 @@ def _compare(evidence: Evidence, periods: Row, asked: Asked) -> dict[str, Answer
     """Answer what holds the window against the baseline."""
     window = {"since": _iso(periods["since"]), "until": _iso(periods["until"])}
     baseline = {name: _iso(periods[name]) for name in ("baseline_since", "baseline_until")}
-    evidence.keep("incident_calls", service=asked.service, **window, **baseline)
+    evidence.keep("calls", service=asked.service, **window, **baseline)
     if not evidence.session.rows("select 1 from incident_calls where period = 'incident' limit 1"):
         of_service = f" in which {asked.service} took part" if asked.service else ""
         raise NoDataError(f"{window['since']} to {window['until']}: no call{of_service}. {_held(periods)}")
     find_phases(evidence, EDGES, window["since"], window["until"], baseline["baseline_since"])
-    evidence.keep("incident_trouble", **window)
-    exemplars = evidence.ask("incident_exemplars", limit=SHOWN["exemplars"], **window)
+    evidence.keep("trouble", **window)
+    exemplars = evidence.ask("exemplars", limit=SHOWN["exemplars"], **window)
     return {
-        "gaps": evidence.ask("incident_gaps", limit=SHOWN["gaps"], **window, **baseline),
-        "trouble": evidence.kept_answer("incident_trouble"),
-        "timeline": evidence.ask("incident_timeline", **window, **baseline),
-        "spread": evidence.ask("incident_spread"),
-        "totals": evidence.ask("incident_totals"),
-        "reach": evidence.ask("incident_reach", limit=SHOWN["reach"]),
-        "changes": evidence.ask("incident_changes"),
-        "outcomes": evidence.ask("incident_outcomes"),
-        "retries": evidence.ask("incident_retries", limit=SHOWN["retries"]),
+        "gaps": evidence.ask("gaps", limit=SHOWN["gaps"], **window, **baseline),
+        "trouble": evidence.kept_answer("trouble"),
+        "timeline": evidence.ask("timeline", **window, **baseline),
+        "spread": evidence.ask("spread"),
+        "totals": evidence.ask("totals"),
+        "reach": evidence.ask("reach", limit=SHOWN["reach"]),
+        "changes": evidence.ask("changes"),
+        "outcomes": evidence.ask("outcomes"),
+        "retries": evidence.ask("retries", limit=SHOWN["retries"]),
         "exemplars": exemplars,
         "request_calls": evidence.ask(
             "request_calls", trace_ids=[row["trace_id"] for row in exemplars.rows], limit=CALLS_PER_REQUEST
@@ -165,12 +165,12 @@ def _compare(evidence: Evidence, periods: Row, asked: Asked) -> dict[str, Answer
 
 def find_phases(evidence: Evidence, edges: int, since: str | None, until: str | None, baseline: str | None) -> None:
     """Keep the series of the requests and of so many edges, and the runs of trouble in them."""
-    evidence.keep("incident_series", edges=edges)
+    evidence.keep("series", edges=edges)
     series = evidence.session.rows(
         "select edge, list(k order by position) as k, list(n order by position) as n from incident_series group by edge"
     )
     found = json.dumps(changepoints.changes(series))
-    evidence.keep("incident_phases", changes=found, bridge=BRIDGE, since=since, until=until, baseline_since=baseline)
+    evidence.keep("phases", changes=found, bridge=BRIDGE, since=since, until=until, baseline_since=baseline)
 
 
 def _findings(session: Session, flags: tuple[str, ...]) -> dict[str, Answer]:

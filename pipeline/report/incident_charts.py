@@ -13,7 +13,7 @@ _HEIGHT = 132
 
 
 def timeline(rows: Sequence[Row], description: str) -> Markup:
-    """Draw the rows of `incident_timeline`: steps as bars, onset, peak and recovery as lines, the baseline shaded."""
+    """Draw the rows of `timeline`: steps as bars, onset, peak and recovery as lines, the baseline shaded."""
     drawn = [{name: row[name] for name in _DRAWN} for row in rows]
     return both(lambda width: _timeline(rows, width), drawn, description)
 

@@ -30,16 +30,16 @@ def propose(session: Session, root: Path, service: str | None = None) -> str:
     held = session.rows("select min(started_at) as since, max(started_at) as until from hops")[0]
     if held["since"] is None:
         raise NoDataError("the lake holds no call in this window. See what it holds: meshlog status")
-    evidence = Evidence(session, ())
+    evidence = Evidence(session)
     window = {"since": held["since"].isoformat(), "until": held["until"].isoformat()}
     no_baseline = {"baseline_since": None, "baseline_until": None}
     # the last call belongs to it
-    evidence.keep("incident_calls", service=service, since=window["since"], until="infinity", **no_baseline)
+    evidence.keep("calls", service=service, since=window["since"], until="infinity", **no_baseline)
     if not session.rows("select 1 from incident_calls limit 1"):
         raise NoDataError(f"no call in this window in which {service} took part")
     find_phases(evidence, EDGES, **window, baseline=None)
     flags = ["--lake", str(root.resolve()), *(["--service", service] if service else [])]
-    return evidence.query("incident_windows", least=LEAST_EXCESS, flags=f" {shlex.join(flags)}")
+    return evidence.query("windows", least=LEAST_EXCESS, flags=f" {shlex.join(flags)}")
 
 
 def window_lines(session: Session, query: str, width: int) -> Iterator[Line]:

@@ -5,11 +5,10 @@ with
 
 calls as (
     select
-        *,
-        regexp_replace(
-            split_part(path, '?', 1), '/(\d+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{16,})\b', '/{id}', 'g'
-        ) as route,
+        hops.*,
+        call_dimensions.path_template as route,
     from hops
+    inner join call_dimensions using (hop_id)
     where attempt = attempts and kind <> 'tcp'
 ),
 
