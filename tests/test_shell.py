@@ -100,6 +100,7 @@ class Terminal:
 
     def __init__(self, *arguments, **environment):
         self._master, slave = pty.openpty()
+        self._seen = b""
         settings = {
             "TERM": "xterm",
             "PAGER": "cat",
@@ -116,13 +117,14 @@ class Terminal:
         os.close(slave)
 
     def wait_for(self, expected, seconds=120):
-        """Read until the text is on the screen; return what was read."""
-        seen, deadline = "", time.monotonic() + seconds
-        while expected not in seen:
+        """Read until the text is on the screen, and return all up to its end; what follows waits for its turn."""
+        deadline = time.monotonic() + seconds
+        while expected.encode() not in self._seen:
             ready, _, _ = select.select([self._master], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"{expected!r} did not appear in {seen!r}"
-            seen += os.read(self._master, 65536).decode()
-        return seen
+            assert ready, f"{expected!r} did not appear in {self._seen!r}"
+            self._seen += os.read(self._master, 65536)
+        before, _, self._seen = self._seen.partition(expected.encode())
+        return before.decode() + expected
 
     def type(self, text):
         os.write(self._master, text.encode())

@@ -23,10 +23,10 @@ _TABLES = re.compile(rf"(?i)\b(?:from|join)\s+({_TABLE}(?:\s*,\s*{_TABLE})*)")
 """The tables that a model names, with aliases, in quotes and in lists, too."""
 
 LAYERS = ("staging", "intermediate", "marts")
-INTERNAL = ("access_logs_around",)
-"""Staging models that only other models read."""
+INTERNAL = ("access_logs_around", "numbered_hops")
+"""Models that only other models read."""
 
-VIEWS = ("hops",)
+VIEWS = ("numbered_hops", "hops", "trace_spans")
 """Models above staging that are cheap to put together anew: their many columns written out again would cost more."""
 
 

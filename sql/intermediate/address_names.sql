@@ -3,19 +3,52 @@
 -- Kubelet paths name pods; clients' clusters name the service behind an address; a pod nobody calls has its workload.
 with
 
-own_addresses as (
+lines as (
     select
-        regexp_replace(
-            case when direction = 'inbound' or reporter = 'gateway' then downstream_local_address
-                else upstream_local_address end,
-            ':\d+$', ''
-        ) as address,
-        max(pod) as pod,
-        max(namespace) as namespace,
-        bool_or(reporter = 'gateway') as is_gateway,
+        source,
+        pod,
+        namespace,
+        reporter = 'gateway' as is_gateway,
+        case when direction = 'inbound' or reporter = 'gateway' then downstream_local_address
+            else upstream_local_address end as socket,
     from access_logs_around
     where direction <> 'unknown' or reporter = 'gateway'
-    group by all
+),
+
+logs as (
+    select
+        source,
+        pod,
+        namespace,
+        is_gateway,
+        regexp_replace(min(socket), ':\d+$', '') as address,
+        regexp_replace(max(socket), ':\d+$', '') as last_address,
+    from lines
+    group by source, pod, namespace, is_gateway
+),
+
+-- most logs are of one pod: where the first and the last socket have one address, so have all between them in the alphabet
+sockets as (
+    select address, pod, namespace, is_gateway, from logs
+    where address is not distinct from last_address
+    union all
+    select
+        regexp_replace(socket, ':\d+$', '') as address,
+        pod,
+        namespace,
+        is_gateway,
+    from lines
+    where source in (select source from logs where address <> last_address)
+),
+
+own_addresses as (
+    select
+        address,
+        max(pod) as pod,
+        max(namespace) as namespace,
+        bool_or(is_gateway) as is_gateway,
+    from sockets
+    group by address
 ),
 
 -- hosts are few: their addresses are cut out once a host, not once a line

@@ -1,43 +1,43 @@
 -- one row per attempt of a call that went wrong: where the failure began, and what the rule there says of it
--- key: hop_id
+-- key: hop_number
 -- A call that only passed on what happened below points to the call below, and so on down. Few calls go wrong, so
 -- only they, their parents and their children are looked at.
 with
 
 slow_requests as (
     select distinct calls.request_id from calls
-    inner join hop_causes using (hop_id)
+    inner join hop_causes using (hop_number)
     where hop_causes.cause in ('slow_upstream', 'slow_endpoint')
 ),
 
 -- a timeout may lie far above the call that took the time
 passing as (
-    select hop_id from hop_causes
+    select hop_number from hop_causes
     where
         cause in ('app_5xx', 'app_error', 'slow_upstream', 'slow_endpoint', 'retried', 'client_gone')
         or rule in ('upstream_answered_5xx', 'upstream_failed_grpc')
     union all
-    select calls.hop_id from calls
-    anti join (select hop_id from hop_causes where cause is not null) as failed using (hop_id)
+    select calls.hop_number from calls
+    anti join (select hop_number from hop_causes where cause is not null) as failed using (hop_number)
     where calls.request_id in (select request_id from slow_requests)
 ),
 
 families as (
-    select hop_id, parent_hop_id from nesting
-    where parent_hop_id in (select hop_id from passing)
+    select hop_number, parent_number from nesting
+    where parent_number in (select hop_number from passing)
 ),
 
 concerned as (
-    select hop_id from hop_causes
+    select hop_number from hop_causes
     union
-    select hop_id from passing
+    select hop_number from passing
     union
-    select hop_id from families
+    select hop_number from families
 ),
 
 caused as (
     select
-        calls.hop_id,
+        calls.hop_number,
         calls.request_id,
         calls.client_service,
         calls.client_reporter,
@@ -52,17 +52,17 @@ caused as (
         hop_causes.rule as own_rule,
         hop_causes.candidates as own_candidates,
         hop_causes.culprit as own_culprit,
-        families.parent_hop_id,
+        families.parent_number,
     from calls
-    semi join concerned using (hop_id)
-    left join hop_causes using (hop_id)
-    left join families using (hop_id)
+    semi join concerned using (hop_number)
+    left join hop_causes using (hop_number)
+    left join families using (hop_number)
 ),
 
 explaining as (
     select
-        parent.hop_id,
-        child.hop_id as child_hop_id,
+        parent.hop_number,
+        child.hop_number as child_number,
         coalesce(parent.own_cause, 'slow_upstream') in ('slow_upstream', 'slow_endpoint') as is_slow,
         child.own_cause as child_cause,
         child.is_last_attempt,
@@ -70,7 +70,7 @@ explaining as (
         coalesce(child.client_duration_ms, child.server_duration_ms)
             >= 0.8 * coalesce(parent.client_duration_ms, parent.server_duration_ms) as is_most_of_the_time,
     from caused as parent
-    inner join caused as child on child.parent_hop_id = parent.hop_id
+    inner join caused as child on child.parent_number = parent.hop_number
     where
         parent.own_cause in ('app_5xx', 'app_error', 'slow_upstream', 'slow_endpoint', 'retried')
         or parent.own_rule in ('upstream_answered_5xx', 'upstream_failed_grpc')
@@ -79,8 +79,8 @@ explaining as (
 
 pointers as (
     select
-        hop_id,
-        child_hop_id,
+        hop_number,
+        child_number,
         child_cause is not null as is_caused,
     from explaining
     where
@@ -90,24 +90,24 @@ pointers as (
             or child_cause in ('slow_upstream', 'slow_endpoint', 'connect_timeout', 'client_gone', 'injected_fault')
         ))
     qualify row_number() over (
-        partition by hop_id
+        partition by hop_number
         order by
             -- an application that gave a call up answers for itself, unless another call of its failed
             not is_slow and child_cause = 'client_gone',
             child_cause is not null desc,
             child_ended_at desc,
             is_last_attempt desc,
-            child_hop_id
+            child_number
     ) = 1
 ),
 
 -- a caller that hung up because its own caller had: the blame goes up
 hung_up as (
     select
-        child.hop_id,
-        parent.hop_id as parent_hop_id,
+        child.hop_number,
+        parent.hop_number as parent_number,
     from caused as child
-    inner join caused as parent on child.parent_hop_id = parent.hop_id
+    inner join caused as parent on child.parent_number = parent.hop_number
     where child.own_cause = 'client_gone' and parent.own_cause = 'client_gone'
 ),
 
@@ -115,41 +115,41 @@ hung_up as (
 blamed as (
     with recursive chain as (
         select
-            hop_id,
-            hop_id as culprit_hop_id,
-            hop_id as judging_hop_id,
+            hop_number,
+            hop_number as culprit_number,
+            hop_number as judging_number,
             0 as steps,
         from caused
         where own_cause is not null
         union all
         select
-            chain.hop_id,
-            coalesce(pointers.child_hop_id, hung_up.parent_hop_id) as culprit_hop_id,
+            chain.hop_number,
+            coalesce(pointers.child_number, hung_up.parent_number) as culprit_number,
             case
-                when pointers.is_caused then pointers.child_hop_id
-                when pointers.child_hop_id is null then hung_up.parent_hop_id
-                else chain.judging_hop_id
-            end as judging_hop_id,
+                when pointers.is_caused then pointers.child_number
+                when pointers.child_number is null then hung_up.parent_number
+                else chain.judging_number
+            end as judging_number,
             chain.steps + 1 as steps,
         from chain
-        left join pointers on chain.culprit_hop_id = pointers.hop_id
-        left join hung_up on chain.culprit_hop_id = hung_up.hop_id
-        where coalesce(pointers.child_hop_id, hung_up.parent_hop_id) is not null and chain.steps < 32
+        left join pointers on chain.culprit_number = pointers.hop_number
+        left join hung_up on chain.culprit_number = hung_up.hop_number
+        where coalesce(pointers.child_number, hung_up.parent_number) is not null and chain.steps < 32
     )
 
     select
-        hop_id,
-        arg_max(culprit_hop_id, steps) as culprit_hop_id,
-        arg_max(judging_hop_id, steps) as judging_hop_id,
+        hop_number,
+        arg_max(culprit_number, steps) as culprit_number,
+        arg_max(judging_number, steps) as judging_number,
     from chain
-    group by hop_id
+    group by hop_number
 ),
 
 -- a host as a caller in the mesh wrote it, where its proxy answered before it chose a cluster: a Service's short name stands
 -- for one of the caller's namespace, and two labels are a Service only where the logs know it
 asked as (
     select
-        caused.hop_id,
+        caused.hop_number,
         case
             when regexp_full_match(host, '[a-z][a-z0-9-]*') then host || '.' || nullif(split_part(client_service, '.', 2), '')
             when regexp_full_match(host, '[a-z][a-z0-9-]*\.[a-z0-9-]+\.svc(\..+)?')
@@ -163,7 +163,7 @@ asked as (
 
 judged as (
     select
-        caused.hop_id,
+        caused.hop_number,
         case
             when caused.own_cause in ('slow_upstream', 'slow_endpoint', 'retried')
                 then {'cause': caused.own_cause, 'rule': caused.own_rule, 'candidates': caused.own_candidates,
@@ -171,15 +171,15 @@ judged as (
             else {'cause': judging.own_cause, 'rule': judging.own_rule, 'candidates': judging.own_candidates,
                 'culprit': judging.own_culprit}
         end as verdict,
-        blamed.culprit_hop_id,
+        blamed.culprit_number,
         coalesce(culprit.service, asked.service) as culprit_server,
         culprit.client_service as culprit_client,
         culprit.client_reporter as culprit_client_reporter,
     from caused
-    left join blamed using (hop_id)
-    left join caused as culprit on blamed.culprit_hop_id = culprit.hop_id
-    left join asked on blamed.culprit_hop_id = asked.hop_id
-    left join caused as judging on blamed.judging_hop_id = judging.hop_id
+    left join blamed using (hop_number)
+    left join caused as culprit on blamed.culprit_number = culprit.hop_number
+    left join asked on blamed.culprit_number = asked.hop_number
+    left join caused as judging on blamed.judging_number = judging.hop_number
     where caused.own_cause is not null
 )
 

@@ -54,7 +54,7 @@ histories as (
     select
         *,
         count(*) filter (where not is_error and upstream_host is not null) over (
-            partition by client_pod, upstream_cluster order by started_at, hop_id
+            partition by client_pod, upstream_cluster order by started_at, hop_number
         ) as answered,
     from calls
     semi join without_hosts using (client_pod, upstream_cluster)
@@ -62,7 +62,7 @@ histories as (
 
 failures_in_a_row as (
     select
-        hop_id,
+        hop_number,
         count(*) filter (where is_error and upstream_host is not null) over (
             partition by client_pod, upstream_cluster, answered order by started_at
             range between interval 5 minutes preceding and current row
@@ -78,7 +78,7 @@ logging_addresses as (
 
 -- a host whose connection closed, and which refused the next one before its sidecar logged again: that sidecar was gone
 closings as (
-    select hop_id, server_address, upstream_host, started_at, client_ended_at from suspects
+    select hop_number, server_address, upstream_host, started_at, client_ended_at from suspects
     where list_contains(at_client, 'UC') and not has_server and server_address is not null
 ),
 
@@ -94,7 +94,7 @@ served as (
 
 silent_servers as (
     select
-        closings.hop_id,
+        closings.hop_number,
         true as is_server_silent,
     from closings
     asof join refusals
@@ -113,18 +113,18 @@ lost_failures as (
         suspects.client_started_at as began_at,
         suspects.service as lost_service,
     from suspects
-    inner join nesting using (hop_id)
+    inner join nesting using (hop_number)
     where
         suspects.is_call_error
         and suspects.client_started_at is not null
         and suspects.client_reporter <> 'gateway'
         and suspects.kind <> 'tcp'
-        and nesting.parent_hop_id is null
+        and nesting.parent_number is null
 ),
 
 failed_meanwhile as (
     select
-        suspects.hop_id,
+        suspects.hop_number,
         true as is_failed_meanwhile,
         lost_failures.lost_service,
     from suspects
@@ -186,10 +186,10 @@ informed as (
         coalesce(is_failed_meanwhile, false) as is_failed_meanwhile,
         lost_service,
     from suspects
-    left join failures_in_a_row using (hop_id)
+    left join failures_in_a_row using (hop_number)
     left join logging_addresses using (server_address)
-    left join silent_servers using (hop_id)
-    left join failed_meanwhile using (hop_id)
+    left join silent_servers using (hop_number)
+    left join failed_meanwhile using (hop_number)
     left join slow_hosts
         on suspects.service = slow_hosts.service
         and suspects.cluster_subset is not distinct from slow_hosts.cluster_subset
@@ -397,7 +397,8 @@ ruled as (
 -- a failed attempt of a call that was answered in the end was retried with success, whatever became of the attempt
 settled as (
     select
-        hop_id,
+        format('{:016x}', hop_number) as hop_id,
+        hop_number,
         case when not is_last_attempt and not is_call_error then 'retried' else rules.cause end as cause,
         rules.cause as attempt_cause,
         rule,

@@ -44,19 +44,35 @@ rows_of_calls as (
     where lines.direction = 'inbound'
 ),
 
+-- most calls have one attempt, and nothing to put in order
+several as (
+    select client_line_id from rows_of_calls
+    where client_line_id is not null
+    group by client_line_id
+    having count(*) > 1
+),
+
 numbered as (
     select
         client_line_id,
         server_line_id,
         link,
-        case when client_line_id is null then 1 else row_number() over (
+        1 as attempt,
+        1 as attempts,
+    from rows_of_calls
+    anti join several using (client_line_id)
+    union all
+    select
+        client_line_id,
+        server_line_id,
+        link,
+        row_number() over (
             partition by client_line_id
             order by not is_earlier, server_started_at nulls last, server_line_id
-        ) end as attempt,
-        case when client_line_id is null then 1 else count(*) over (
-            partition by client_line_id
-        ) end as attempts,
+        ) as attempt,
+        count(*) over (partition by client_line_id) as attempts,
     from rows_of_calls
+    semi join several using (client_line_id)
 )
 
 select * from numbered

@@ -1,104 +1,113 @@
 -- one row per attempt of a call: the call it was made for, and the time that calls made for it took
--- key: hop_id
+-- key: hop_number
 -- A call belongs to the request that its pod was serving under the same id when it began. Times of one pod compare as
 -- they are; those of two pods, where one side's log is missing, with their clocks set right.
+-- Keys are hashed, as in sure_pairs: of the request's id, in which a later hop may rewrite the 15th character, and an address.
 with
 
-timed as (
+keyed as (
     select
-        calls.hop_id,
-        calls.call_id,
-        calls.client_address,
-        calls.server_address,
-        calls.service,
-        calls.path,
-        calls.client_started_at,
-        calls.client_ended_at,
-        calls.server_started_at,
-        calls.server_ended_at,
+        *,
         case
             when length(request_id) = 36 then left(request_id, 14) || '_' || substr(request_id, 16)
             else request_id
         end as key,
-        to_milliseconds(coalesce(client_clock.ahead_ms, 0)) as client_ahead,
-        to_milliseconds(coalesce(server_clock.ahead_ms, 0)) as server_ahead,
     from calls
-    left join pod_clocks as client_clock on calls.client_address = client_clock.address
-    left join pod_clocks as server_clock on calls.server_address = server_clock.address
     where request_id is not null
+),
+
+timed as (
+    select
+        hop_number,
+        call_number,
+        attempts,
+        hash(key, client_address) as calling_key,
+        hash(key, server_address) as serving_key,
+        hash(service, path) as calling_for,
+        client_started_at - to_milliseconds(coalesce(client_clock.ahead_ms, 0)) as client_started_at,
+        client_ended_at - to_milliseconds(coalesce(client_clock.ahead_ms, 0)) as client_ended_at,
+        server_started_at - to_milliseconds(coalesce(server_clock.ahead_ms, 0)) as server_started_at,
+        server_ended_at - to_milliseconds(coalesce(server_clock.ahead_ms, 0)) as server_ended_at,
+        client_address is not null as has_client_address,
+        server_address is not null as has_server_address,
+    from keyed
+    left join pod_clocks as client_clock on keyed.client_address = client_clock.address
+    left join pod_clocks as server_clock on keyed.server_address = server_clock.address
 ),
 
 -- all attempts of a call began, for the pod that made them, when its client's line did
 calls_made as (
     select
-        call_id,
-        any_value(key) as key,
-        any_value(client_address) as client_address,
-        any_value(service) as service,
-        any_value(path) as path,
-        coalesce(
-            any_value(client_started_at - client_ahead),
-            min(server_started_at - server_ahead)
-        ) as began_at,
-        coalesce(any_value(client_ended_at - client_ahead), max(server_ended_at - server_ahead)) as ended_at,
+        call_number,
+        calling_key,
+        calling_for,
+        coalesce(client_started_at, server_started_at) as began_at,
+        coalesce(client_ended_at, server_ended_at) as ended_at,
+        client_started_at is not null as is_of_pod,
+    from timed
+    where attempts = 1 and has_client_address
+    union all
+    select
+        call_number,
+        any_value(calling_key) as calling_key,
+        any_value(calling_for) as calling_for,
+        coalesce(any_value(client_started_at), min(server_started_at)) as began_at,
+        coalesce(any_value(client_ended_at), max(server_ended_at)) as ended_at,
         bool_or(client_started_at is not null) as is_of_pod,
     from timed
-    group by call_id
+    where attempts > 1 and has_client_address
+    group by call_number
 ),
 
 served as (
     select
-        hop_id,
-        call_id,
-        key,
-        server_address,
-        coalesce(server_started_at - server_ahead, client_started_at - client_ahead) as serving_since,
-        coalesce(server_ended_at - server_ahead, client_ended_at - client_ahead) as serving_until,
+        hop_number,
+        call_number,
+        serving_key,
+        coalesce(server_started_at, client_started_at) as serving_since,
+        coalesce(server_ended_at, client_ended_at) as serving_until,
         server_started_at is not null as is_of_pod,
     from timed
-),
-
--- an id that a client repeats for ever: there the call that began last is taken, as comparing all with all would not end
-crowded as (
-    select key, server_address, true as is_crowded,
-    from served
-    group by key, server_address
-    having count(*) > 200
+    where has_server_address
 ),
 
 -- requests with one id at once make calls of a kind in the order in which they began themselves
 several as (
-    select key, server_address from served
-    group by key, server_address
+    select
+        serving_key,
+        -- an id that a client repeats for ever: there the call that began last is taken, as comparing all with all would
+        -- not end
+        count(*) > 200 as is_crowded,
+    from served
+    group by serving_key
     having count(*) > 1
 ),
 
 calls_in_order as (
     select
         calls_made.*,
-        row_number() over (same_kind order by began_at, ended_at, call_id) as place,
+        row_number() over (same_kind order by began_at, ended_at, call_number) as place,
         count(*) over same_kind as places,
     from calls_made
-    semi join several on calls_made.key = several.key and calls_made.client_address = several.server_address
-    window same_kind as (partition by calls_made.key, client_address, service, path)
+    semi join several on calls_made.calling_key = several.serving_key
+    window same_kind as (partition by calling_key, calling_for)
 ),
 
 served_in_order as (
     select
         served.*,
-        row_number() over (same_server order by serving_since, serving_until, hop_id) as place,
+        row_number() over (same_server order by serving_since, serving_until, hop_number) as place,
         count(*) over same_server as places,
     from served
-    semi join several using (key, server_address)
-    window same_server as (partition by served.key, served.server_address)
+    semi join several using (serving_key)
+    window same_server as (partition by served.serving_key)
 ),
 
 in_order as (
-    select calls_in_order.call_id, served_in_order.hop_id as parent_hop_id,
+    select calls_in_order.call_number, served_in_order.hop_number as parent_number,
     from calls_in_order
     inner join served_in_order
-        on calls_in_order.key = served_in_order.key
-        and calls_in_order.client_address = served_in_order.server_address
+        on calls_in_order.calling_key = served_in_order.serving_key
         and calls_in_order.place = served_in_order.place
         and calls_in_order.places = served_in_order.places
 ),
@@ -110,13 +119,13 @@ asking as (
         calls_made.began_at + case when is_of_pod then interval 0 milliseconds else interval 3 milliseconds end as latest_at,
         coalesce(is_crowded, false) as is_crowded,
     from calls_made
-    left join crowded on calls_made.key = crowded.key and calls_made.client_address = crowded.server_address
+    left join several on calls_made.calling_key = several.serving_key
 ),
 
 candidates as (
     select
-        asking.call_id,
-        served.hop_id as parent_hop_id,
+        asking.call_number,
+        served.hop_number as parent_number,
         began_at,
         ended_at,
         serving_since,
@@ -124,9 +133,8 @@ candidates as (
         is_crowded,
     from asking
     inner join served
-        on asking.key = served.key
-        and asking.client_address = served.server_address
-        and asking.call_id <> served.call_id
+        on asking.calling_key = served.serving_key
+        and asking.call_number <> served.call_number
         and asking.began_at between served.serving_since
             - case when served.is_of_pod and asking.is_of_pod then interval 0 milliseconds
                 else interval 3 milliseconds end
@@ -134,26 +142,28 @@ candidates as (
     where not asking.is_crowded
     union all
     select
-        asking.call_id,
-        served.hop_id as parent_hop_id,
+        asking.call_number,
+        served.hop_number as parent_number,
         began_at,
         ended_at,
         serving_since,
         serving_until,
         is_crowded,
     from (select *, from asking where is_crowded) as asking
-    asof join served
-        on asking.key = served.key
-        and asking.client_address = served.server_address
+    asof join (
+        select served.*, from served
+        semi join (select serving_key, from several where is_crowded) using (serving_key)
+    ) as served
+        on asking.calling_key = served.serving_key
         and asking.latest_at >= served.serving_since
-    where asking.began_at <= served.serving_until + interval 1 millisecond and asking.call_id <> served.call_id
+    where asking.began_at <= served.serving_until + interval 1 millisecond and asking.call_number <> served.call_number
 ),
 
 -- most calls have one candidate, and nothing to choose
 counted as (
     select
-        call_id,
-        any_value(parent_hop_id) as parent_hop_id,
+        call_number,
+        any_value(parent_number) as parent_number,
         any_value(began_at) as began_at,
         any_value(ended_at) as ended_at,
         any_value(serving_since) as serving_since,
@@ -161,7 +171,7 @@ counted as (
         any_value(is_crowded) as is_unsure,
         count(*) > 1 as is_open,
     from candidates
-    group by call_id
+    group by call_number
 ),
 
 chosen as (
@@ -169,11 +179,11 @@ chosen as (
         candidates.* exclude (is_crowded),
         true as is_unsure,
     from candidates
-    semi join (select call_id, from counted where is_open) as open using (call_id)
-    left join in_order using (call_id, parent_hop_id)
+    semi join (select call_number, from counted where is_open) as open using (call_number)
+    left join in_order using (call_number, parent_number)
     qualify row_number() over (
-        partition by call_id
-        order by in_order.parent_hop_id is not null desc, serving_since desc, serving_until, candidates.parent_hop_id
+        partition by call_number
+        order by in_order.parent_number is not null desc, serving_since desc, serving_until, candidates.parent_number
     ) = 1
 ),
 
@@ -187,7 +197,7 @@ parents as (
 -- the union of the children's time inside the parent's: siblings that run side by side count once
 clipped as (
     select
-        parent_hop_id,
+        parent_number,
         greatest(began_at, serving_since) as began_at,
         least(ended_at, serving_until) as ended_at,
     from parents
@@ -196,49 +206,49 @@ clipped as (
 
 of_parents as (
     select
-        parent_hop_id,
+        parent_number,
         min(began_at) as began_at,
         max(ended_at) as ended_at,
         count(*) > 1 as is_open,
     from clipped
-    group by parent_hop_id
+    group by parent_number
 ),
 
 covered as (
     select
         *,
         max(ended_at) over (
-            partition by parent_hop_id order by began_at, ended_at rows between unbounded preceding and 1 preceding
+            partition by parent_number order by began_at, ended_at rows between unbounded preceding and 1 preceding
         ) as covered_until,
     from clipped
-    semi join (select parent_hop_id, from of_parents where is_open) as open using (parent_hop_id)
+    semi join (select parent_number, from of_parents where is_open) as open using (parent_number)
 ),
 
 below as (
     select
-        parent_hop_id as hop_id,
+        parent_number as hop_number,
         date_diff('millisecond', began_at, ended_at) as below_ms,
     from of_parents
     where not is_open
     union all
     select
-        parent_hop_id as hop_id,
+        parent_number as hop_number,
         sum(greatest(0, date_diff('millisecond', greatest(began_at, coalesce(covered_until, began_at)), ended_at)))
             as below_ms,
     from covered
-    group by parent_hop_id
+    group by parent_number
 ),
 
 joined as (
     select
-        every_call.hop_id,
-        parents.parent_hop_id,
+        every_call.hop_number,
+        parents.parent_number,
         coalesce(below.below_ms, 0)::bigint as below_ms,
         -- several requests of this id were being served there at that moment
         coalesce(parents.is_unsure, false) as is_unsure,
-    from (select hop_id, call_id, from calls) as every_call
-    left join parents using (call_id)
-    left join below using (hop_id)
+    from (select hop_number, call_number, from calls) as every_call
+    left join parents using (call_number)
+    left join below using (hop_number)
 )
 
 select * from joined

@@ -6,51 +6,6 @@
 -- elsewhere, of which the client logs the last alone.
 with
 
-lines as not materialized (
-    select
-        line_id,
-        source,
-        line_number,
-        direction,
-        started_at,
-        ended_at,
-        service,
-        coalesce(
-            case when length(request_id) = 36 then left(request_id, 14) || '_' || substr(request_id, 16)
-                else request_id end,
-            method || ' ' || path,
-            'tcp'
-        ) as key,
-        request_id is not null as has_id,
-        coalesce(path, '') as path,
-        regexp_extract(upstream_host, '([^/]+:\d+)$', 1) as upstream_host,
-        upstream_local_address,
-        upstream_service_time_ms,
-        downstream_local_address,
-        downstream_remote_address,
-        regexp_replace(coalesce(upstream_local_address, downstream_remote_address), ':\d+$', '') as client_ip,
-        regexp_replace(downstream_remote_address, ':\d+$', '') as remote_ip,
-        regexp_replace(downstream_local_address, ':\d+$', '') as local_ip,
-        downstream_remote_address like '%:0' as is_forwarded,
-        contains(coalesce(authority, ''), '-shadow') as is_mirror,
-        coalesce(response_code_details = 'filter_chain_not_found', false) as is_unread,
-        list_contains(flags, 'UC') as is_cut_off,
-    from access_logs_around
-),
-
-service_addresses as (
-    select
-        upstream_host as address,
-        arg_max(service, lines) as service,
-    from (
-        select upstream_host, service, count(*) as lines,
-        from lines
-        where direction <> 'inbound' and service is not null and upstream_host <> ''
-        group by all
-    )
-    group by upstream_host
-),
-
 -- a sure pair whose times lie far apart for those two clocks is none: the same id and sockets at another time
 fitting_pairs as not materialized (
     select sure_pairs.*, from sure_pairs
@@ -61,32 +16,80 @@ fitting_pairs as not materialized (
         or server_clock.address is null
 ),
 
+service_addresses as (
+    select
+        case when contains(upstream_host, '/') then regexp_extract(upstream_host, '([^/]+:\d+)$', 1) else upstream_host end
+            as address,
+        arg_max(service, lines) as service,
+    from (
+        select upstream_host, service, count(*) as lines,
+        from access_logs_around
+        where direction <> 'inbound' and service is not null and upstream_host <> ''
+        group by all
+    )
+    group by address
+),
+
 ---------- what is left, in right time
 
-clients as (
+unpaired as (
     select
-        lines.* replace (
-            lines.started_at - to_milliseconds(coalesce(pod_clocks.ahead_ms, 0)) as started_at,
-            lines.ended_at - to_milliseconds(coalesce(pod_clocks.ahead_ms, 0)) as ended_at
+        line_id,
+        source,
+        line_number,
+        direction,
+        started_at,
+        ended_at,
+        coalesce(
+            case when length(request_id) = 36 then left(request_id, 14) || '_' || substr(request_id, 16)
+                else request_id end,
+            method || ' ' || path,
+            'tcp'
+        ) as key,
+        request_id is not null as has_id,
+        coalesce(path, '') as path,
+        case when contains(upstream_host, '/') then regexp_extract(upstream_host, '([^/]+:\d+)$', 1) else upstream_host end
+            as upstream_host,
+        upstream_local_address,
+        upstream_service_time_ms,
+        downstream_local_address,
+        downstream_remote_address,
+        regexp_replace(
+            case when direction = 'inbound' then downstream_local_address
+                else coalesce(upstream_local_address, downstream_remote_address) end,
+            ':\d+$', ''
+        ) as own_ip,
+        regexp_replace(downstream_remote_address, ':\d+$', '') as remote_ip,
+        downstream_remote_address like '%:0' as is_forwarded,
+        contains(coalesce(authority, ''), '-shadow') as is_mirror,
+        coalesce(response_code_details = 'filter_chain_not_found', false) as is_unread,
+        list_contains(flags, 'UC') as is_cut_off,
+    from access_logs_around
+    anti join (
+        select client_line_id as line_id from fitting_pairs
+        union all
+        select server_line_id as line_id from fitting_pairs
+    ) as paired using (line_id)
+),
+
+in_right_time as (
+    select
+        unpaired.* replace (
+            started_at - to_milliseconds(coalesce(pod_clocks.ahead_ms, 0)) as started_at,
+            ended_at - to_milliseconds(coalesce(pod_clocks.ahead_ms, 0)) as ended_at
         ),
-    from lines
-    anti join fitting_pairs
-        on lines.line_id = fitting_pairs.client_line_id
-    left join pod_clocks on lines.client_ip = pod_clocks.address
+        started_at as logged_at,
+    from unpaired
+    left join pod_clocks on unpaired.own_ip = pod_clocks.address
+),
+
+clients as (
+    select *, from in_right_time
     where direction <> 'inbound'
 ),
 
 servers as (
-    select
-        lines.* replace (
-            lines.started_at - to_milliseconds(coalesce(pod_clocks.ahead_ms, 0)) as started_at,
-            lines.ended_at - to_milliseconds(coalesce(pod_clocks.ahead_ms, 0)) as ended_at
-        ),
-        lines.started_at as logged_at,
-    from lines
-    anti join fitting_pairs
-        on lines.line_id = fitting_pairs.server_line_id
-    left join pod_clocks on lines.local_ip = pod_clocks.address
+    select *, from in_right_time
     where direction = 'inbound' and not is_mirror
 ),
 
@@ -205,9 +208,34 @@ endpoint_clients as (
     window same_key as (partition by hash(key, path, upstream_host))
 ),
 
+-- the clients' lines with the id of a server's line that is left, paired or not
+lines_of_ids as (
+    select
+        lines.* replace (
+            case when contains(upstream_host, '/') then regexp_extract(upstream_host, '([^/]+:\d+)$', 1) else upstream_host end
+                as upstream_host
+        ),
+        regexp_replace(coalesce(upstream_local_address, downstream_remote_address), ':\d+$', '') as client_ip,
+    from (
+        select
+            line_id,
+            started_at,
+            ended_at,
+            service,
+            case when length(request_id) = 36 then left(request_id, 14) || '_' || substr(request_id, 16)
+                else request_id end as key,
+            coalesce(path, '') as path,
+            upstream_host,
+            upstream_local_address,
+            downstream_remote_address,
+        from access_logs_around
+        where direction <> 'inbound' and request_id is not null
+    ) as lines
+    semi join (select key, from servers_left where has_id) as asked using (key)
+),
+
 ids_of_clients as (
-    select distinct key, client_ip from lines
-    where direction <> 'inbound' and key in (select key from servers_left where has_id)
+    select distinct key, client_ip from lines_of_ids
 ),
 
 -- a server that shows the client's own address on another port served another connection: an earlier attempt
@@ -324,10 +352,10 @@ elsewhere_clients as (
         lines.ended_at - to_milliseconds(coalesce(pod_clocks.ahead_ms, 0)) as ended_at,
         lines.client_ip,
         coalesce(lines.service, '') as service,
-    from lines
+    from lines_of_ids as lines
     semi join elsewhere_servers on lines.key = elsewhere_servers.key
     left join pod_clocks on lines.client_ip = pod_clocks.address
-    where lines.direction <> 'inbound' and lines.upstream_host <> ''
+    where lines.upstream_host <> ''
 ),
 
 -- where the server hides who called, any client will do; where nobody names its service, any service

@@ -3,12 +3,10 @@
 -- Keys are hashed: 64 bits tell a day's lines apart. What the clocks say does not count, so their difference can be learnt.
 with
 
-lines as (
+identified as (
     select
-        line_id,
-        direction,
-        started_at,
-        ended_at,
+        *,
+        direction <> 'inbound' as is_client,
         -- Envoy keeps the trace reason in the id's 15th character, and a later hop may rewrite it
         coalesce(
             case
@@ -18,120 +16,82 @@ lines as (
             method || ' ' || path,
             'tcp'
         ) as key,
-        request_id is not null as has_id,
-        regexp_extract(upstream_host, '([^/]+:\d+)$', 1) as upstream_host,
-        upstream_local_address,
-        downstream_local_address,
-        downstream_remote_address,
-        downstream_remote_address like '%:0' as is_forwarded,
-        contains(coalesce(authority, ''), '-shadow') as is_mirror,
+        case
+            when direction = 'inbound' then downstream_local_address
+            when contains(upstream_host, '/') then regexp_extract(upstream_host, '([^/]+:\d+)$', 1)
+            else upstream_host
+        end as called,
+        case when direction = 'inbound' then downstream_remote_address else upstream_local_address end as caller,
     from access_logs_around
+    where case
+        when direction = 'inbound' then not contains(coalesce(authority, ''), '-shadow')
+        else upstream_local_address is not null
+    end
 ),
 
-clients as (
-    select *, from lines
-    where direction <> 'inbound' and upstream_local_address is not null
-),
-
-servers as (
-    select *, from lines
-    where direction = 'inbound' and not is_mirror
-),
-
----------- both socket addresses
-
-address_clients as (
+-- few bytes a line: those of a day have to be held
+lines as materialized (
     select
-        hash(key, upstream_host, upstream_local_address) as pair_key,
-        any_value(line_id) as client_line_id,
-        any_value(has_id) as has_id,
-        any_value(started_at) as client_started_at,
-        any_value(ended_at) as client_ended_at,
-        any_value(upstream_local_address) as client_socket,
-    from clients
-    group by pair_key
-    having count(*) = 1
+        line_id,
+        is_client,
+        started_at,
+        (epoch_us(ended_at) - epoch_us(started_at)) // 1000 as duration_ms,
+        hash(key, called, caller) as address_key,
+        hash(key, called) as endpoint_key,
+        request_id is not null as has_id,
+        not is_client and coalesce(caller like '%:0', false) as is_forwarded,
+        regexp_replace(case when is_client then caller else called end, ':\d+$', '') as address,
+    from identified
 ),
 
-address_servers as (
-    select
-        hash(key, downstream_local_address, downstream_remote_address) as pair_key,
-        any_value(line_id) as server_line_id,
-        any_value(started_at) as server_started_at,
-        any_value(ended_at) as server_ended_at,
-        any_value(downstream_local_address) as server_socket,
-    from servers
-    where not is_forwarded
-    group by pair_key
-    having count(*) = 1
-),
-
----------- the server's address alone: it logs the X-Forwarded-For address in place of its peer's
-
+-- the server logs the X-Forwarded-For address in place of its peer's: its own address alone has to do
 forwarded as (
-    select distinct hash(key, downstream_local_address) as pair_key,
-    from servers
+    select distinct endpoint_key,
+    from lines
     where is_forwarded and has_id
 ),
 
-endpoint_clients as (
+keyed as (
     select
-        hash(key, upstream_host) as pair_key,
-        any_value(line_id) as client_line_id,
-        any_value(has_id) as has_id,
-        any_value(started_at) as client_started_at,
-        any_value(ended_at) as client_ended_at,
-        any_value(upstream_local_address) as client_socket,
-    from clients
-    semi join forwarded on hash(key, upstream_host) = forwarded.pair_key
+        * exclude (address_key, endpoint_key),
+        address_key as pair_key,
+        'address' as link,
+    from lines
+    where not is_forwarded
+    union all
+    select
+        * exclude (address_key, endpoint_key),
+        endpoint_key as pair_key,
+        'endpoint' as link,
+    from lines
+    semi join forwarded using (endpoint_key)
     where has_id
-    group by hash(key, upstream_host)
-    having count(*) = 1
 ),
 
-endpoint_servers as (
-    select
-        hash(key, downstream_local_address) as pair_key,
-        any_value(line_id) as server_line_id,
-        any_value(started_at) as server_started_at,
-        any_value(ended_at) as server_ended_at,
-        any_value(downstream_local_address) as server_socket,
-        any_value(is_forwarded) as is_forwarded,
-    from servers
-    semi join forwarded on hash(key, downstream_local_address) = forwarded.pair_key
-    where has_id
-    group by hash(key, downstream_local_address)
-    having count(*) = 1
-),
-
+-- two lines of one key, a client's and a server's: sums and extremes tell the one from the other
 found as (
-    select *, 'address' as link,
-    from address_clients
-    inner join address_servers using (pair_key)
-    union all by name
-    select * exclude (is_forwarded), 'endpoint' as link,
-    from endpoint_clients
-    inner join endpoint_servers using (pair_key)
-    where endpoint_servers.is_forwarded
-),
-
-measured as (
     select
-        client_line_id,
-        server_line_id,
-        server_started_at,
+        max(line_id) filter (where is_client) as client_line_id,
+        max(line_id) filter (where not is_client) as server_line_id,
+        max(started_at) filter (where not is_client) as server_started_at,
         link,
-        has_id,
-        regexp_replace(client_socket, ':\d+$', '') as client_address,
-        regexp_replace(server_socket, ':\d+$', '') as server_address,
+        bool_and(has_id) as has_id,
+        max(address) filter (where is_client) as client_address,
+        max(address) filter (where not is_client) as server_address,
         -- the server's middle against the client's: what the way there and the way back take cancels out
-        (epoch_us(server_started_at) + epoch_us(server_ended_at) - epoch_us(client_started_at)
-            - epoch_us(client_ended_at)) / 2000 as difference_ms,
-        date_diff('ms', client_started_at, client_ended_at)
-            - date_diff('ms', server_started_at, server_ended_at) as slack_ms,
-    from found
+        sum_no_overflow(
+            case when is_client then -1 else 1 end * (2 * epoch_us(started_at) + 1000 * duration_ms)
+        ) / 2000 as difference_ms,
+        sum_no_overflow(case when is_client then duration_ms else -duration_ms end) as slack_ms,
+    from keyed
+    group by pair_key, link
+    having
+        count(*) = 2
+        and bool_or(is_client)
+        and not bool_and(is_client)
+        and (link = 'address' or bool_or(is_forwarded))
 )
 
 -- sockets without an id are used again
-select * from measured
+select * from found
 where abs(difference_ms) < case when has_id then 3600000 else 10000 end

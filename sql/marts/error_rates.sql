@@ -10,7 +10,7 @@ lines as (
 
 counted as (
     select
-        date_trunc('minute', started_at) as minute_at,
+        epoch_us(started_at) // 60000000 as minute,
         direction,
         upstream_cluster,
         service,
@@ -23,7 +23,7 @@ counted as (
         count(*) filter (where response_flags is not null) as flagged,
         count(*) filter (where is_error) as errors,
     from lines
-    group by minute_at, direction, upstream_cluster, service, called_address
+    group by minute, direction, upstream_cluster, service, called_address
 ),
 
 named as (
@@ -35,7 +35,7 @@ named as (
 
 summed as (
     select
-        minute_at,
+        make_timestamptz(minute * 60000000) as minute_at,
         direction,
         upstream_cluster,
         service,
@@ -47,7 +47,7 @@ summed as (
         sum(flagged)::bigint as flagged,
         sum(errors)::bigint as errors,
     from named
-    group by minute_at, direction, upstream_cluster, service
+    group by minute, direction, upstream_cluster, service
 ),
 
 rated as (

@@ -2,21 +2,25 @@
 -- key: trace_id
 with
 
-spans as (
-    select * from trace_spans
+places as (
+    select * from trace_places
+),
+
+hops as (
+    select * from numbered_hops
 ),
 
 -- a pod that began a request while it served another one has probably not passed the request id on
 begun_by_pods as (
     select
-        spans.trace_id,
+        trace_number,
         hops.client_address,
         hops.started_at,
         epoch(hops.started_at)::bigint // 10 as tenth,
-    from spans
-    inner join hops using (hop_id)
+    from places
+    inner join hops using (hop_number)
     where
-        spans.hop_id = spans.trace_id
+        hop_number = trace_number
         and hops.kind <> 'tcp'
         and hops.client_reporter <> 'gateway'
         and hops.client_source is not null
@@ -24,7 +28,7 @@ begun_by_pods as (
 
 serving as (
     select
-        hop_id as serving_hop_id,
+        hop_number as serving_number,
         server_address,
         server_started_at,
         server_ended_at,
@@ -49,8 +53,8 @@ serving_by_tenths as (
 
 broken as (
     select
-        begun_by_pods.trace_id,
-        serving.serving_hop_id,
+        begun_by_pods.trace_number,
+        serving.serving_number,
         serving.server_started_at as serving_since,
     from begun_by_pods
     inner join serving_by_tenths as serving
@@ -59,8 +63,8 @@ broken as (
         and begun_by_pods.started_at between serving.server_started_at and serving.server_ended_at
     union all
     select
-        begun_by_pods.trace_id,
-        serving.serving_hop_id,
+        begun_by_pods.trace_number,
+        serving.serving_number,
         serving.server_started_at as serving_since,
     from begun_by_pods
     inner join (select *, from serving where is_long) as serving
@@ -71,25 +75,25 @@ broken as (
 -- for which of them it was made, the time alone has to tell: for the one that came last, and each is as likely
 inferred as (
     select
-        trace_id,
-        arg_max(serving_hop_id, (serving_since, serving_hop_id)) as inferred_parent_hop_id,
+        trace_number,
+        arg_max(serving_number, (serving_since, serving_number)) as inferred_parent_number,
         1 / count(*) as inferred_confidence,
     from broken
-    group by trace_id
+    group by trace_number
 ),
 
 broken_traces as (
-    select trace_id, from broken
+    select trace_number, from broken
     union
-    select spans.trace_id, from broken
-    inner join spans on broken.serving_hop_id = spans.hop_id
+    select places.trace_number, from broken
+    inner join places on broken.serving_number = places.hop_number
 ),
 
 -- requests that share an id and a pod at one moment: whose call it was is a guess
 guessed_traces as (
-    select distinct spans.trace_id
-    from spans
-    inner join nesting using (hop_id)
+    select distinct places.trace_number
+    from places
+    inner join nesting using (hop_number)
     where nesting.is_unsure
 ),
 
@@ -98,57 +102,66 @@ logging_addresses as (
     where server_started_at is not null and kind <> 'tcp'
 ),
 
+-- a number and a yes or no of each hop: their join with all hops has to be held
 sides as (
     select
-        spans.trace_id,
-        bool_or(
-            hops.link = 'server_only'
-            or (
-                hops.link = 'client_only'
-                and hops.upstream_host is not null
-                and hops.client_response_code > 0
-                and not list_has_any(hops.client_flags, ['UF'])
-                and hops.server_address in (select server_address from logging_addresses)
-            )
+        hop_number,
+        case when service is not null then hash(service) end as service_key,
+        link = 'server_only'
+        or (
+            link = 'client_only'
+            and upstream_host is not null
+            and client_response_code > 0
+            and not list_has_any(client_flags, ['UF'])
+            and server_address in (select server_address from logging_addresses)
         ) as misses_a_side,
-    from spans
-    inner join hops using (hop_id)
-    group by spans.trace_id
+    from calls
 ),
 
 summed as (
     select
-        trace_id,
+        trace_number,
         count(*) as hops,
-        count(distinct service) as services,
-        -- what went wrong without failing the request: attempts that were repeated, injected delays
+        count(distinct service_key) as services,
+        bool_or(misses_a_side) as misses_a_side,
+    from places
+    inner join sides using (hop_number)
+    group by trace_number
+),
+
+-- what went wrong without failing the request: attempts that were repeated, injected delays
+verdicts as (
+    select
+        trace_number,
         arg_min(
-            {'cause': cause, 'candidates': candidates, 'culprit_service': culprit_service}, started_at
-        ) filter (where cause is not null) as first_verdict,
-    from spans
-    group by trace_id
+            {'cause': cause, 'candidates': candidates, 'culprit_service': culprit_service}, began_at
+        ) as first_verdict,
+    from places
+    inner join (select *, from hops where cause is not null) using (hop_number)
+    group by trace_number
 ),
 
 flagged as (
     select
-        trace_id,
+        trace_number,
         string_agg(distinct flag, ',' order by flag) as flags,
     from (
         select
-            spans.trace_id,
-            unnest(list_concat(coalesce(hops.client_flags, []), coalesce(hops.server_flags, []))) as flag,
-        from spans
-        inner join hops using (hop_id)
+            places.trace_number,
+            unnest(list_concat(coalesce(client_flags, []), coalesce(server_flags, []))) as flag,
+        from places
+        inner join calls using (hop_number)
+        where len(client_flags) > 0 or len(server_flags) > 0
     )
-    group by trace_id
+    group by trace_number
 ),
 
 joined as (
     select
-        root.trace_id,
+        root.hop_id as trace_id,
         root.request_id,
-        root.started_at,
-        root.duration_ms,
+        places.began_at as started_at,
+        coalesce(root.client_duration_ms, root.server_duration_ms) as duration_ms,
         root.client_service as entry_service,
         root.service as root_service,
         root.kind,
@@ -156,24 +169,25 @@ joined as (
         root.path,
         summed.hops,
         summed.services,
-        root.response_code,
+        coalesce(root.client_response_code, root.server_response_code) as response_code,
         root.is_error,
         coalesce(root.cause, first_verdict.cause) as cause,
         case when root.cause is null then first_verdict.candidates else root.candidates end as candidates,
         case when root.cause is null then first_verdict.culprit_service else root.culprit_service end as culprit_service,
         flagged.flags,
-        not coalesce(sides.misses_a_side, false) and broken_traces.trace_id is null
-            and guessed_traces.trace_id is null as is_complete,
-        inferred.inferred_parent_hop_id,
-        inferred.inferred_confidence,
-    from spans as root
-    inner join summed using (trace_id)
-    left join flagged using (trace_id)
-    left join sides using (trace_id)
-    left join broken_traces using (trace_id)
-    left join guessed_traces using (trace_id)
-    left join inferred using (trace_id)
-    where root.hop_id = root.trace_id
+        not coalesce(misses_a_side, false) and broken_traces.trace_number is null
+            and guessed_traces.trace_number is null as is_complete,
+        format('{:016x}', inferred_parent_number) as inferred_parent_hop_id,
+        inferred_confidence,
+    from places
+    inner join hops as root using (hop_number)
+    inner join summed using (trace_number)
+    left join verdicts using (trace_number)
+    left join flagged using (trace_number)
+    left join broken_traces using (trace_number)
+    left join guessed_traces using (trace_number)
+    left join inferred using (trace_number)
+    where hop_number = trace_number
 )
 
 select * from joined

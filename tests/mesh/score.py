@@ -28,6 +28,8 @@ _HOPS = """
     left join trace_spans using (hop_id)
 """
 
+_UNSURE = "select format('{:016x}', hop_number) as hop_id from nesting where is_unsure"
+
 
 @dataclass
 class Score:
@@ -73,7 +75,7 @@ class Judge:
         self.visits = {visit.call.span: visit for visit in notebook.visits}
         self.calls |= {span: visit.call for span, visit in self.visits.items()}
         self.hops = session.rows(_HOPS)
-        self.unsure = {row["hop_id"] for row in session.rows("select hop_id from nesting where is_unsure")}
+        self.unsure = {row["hop_id"] for row in session.rows(_UNSURE)}
         self.traces = {row["trace_id"]: row for row in session.rows("from traces")}
         pods = {workload: proxy.pod for workload, proxy in recording.town.proxies.items()}
         names = {workload: f"{pod.service}.{pod.namespace}" for workload, pod in pods.items()}
