@@ -58,7 +58,7 @@ def test_a_share_is_tested_by_fishers_exact_test(counts):
 def test_times_are_tested_for_being_longer():
     """Longer ones are significant, shorter ones and too few are not; the samples are not kept."""
     short, long = [float(value) for value in range(10, 30)], [float(value) for value in range(300, 320)]
-    slower, faster, few, none = tested(
+    slower, faster, few, none = significance.tested(
         [_timed(long, short), _timed(short, long), _timed([900.0], short), _timed(None, None)]
     )
 
