@@ -137,9 +137,12 @@ class Session:
         return self.comments.get((table, column)) or self.comments.get(("", column), "")
 
     def parameters(self, sql: str) -> set[str]:
-        """Return the names of the parameters that a query takes. Raises `QueryError`."""
-        with self._reading(sql):
+        """Return the names of the parameters that a query takes; builds no model. Raises `QueryError`."""
+        try:
+            refuse_writing(self.connection, sql)
             return set(self.connection.extract_statements(sql)[0].named_parameters)
+        except duckdb.Error as error:
+            raise QueryError(str(error)) from error
 
     def close(self) -> None:
         """Give back the memory and the temporary files."""
