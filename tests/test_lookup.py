@@ -86,3 +86,11 @@ def test_asking_for_a_query_s_parameters_builds_nothing(samples_lake):
     with open_session(samples_lake) as session:
         assert session.parameters("from hops where request_id = $id") == {"id"}
         assert not session.built
+
+
+def test_an_id_that_nothing_has_is_not_looked_for_twice(samples_lake):
+    """No line has it, so no hop has: the models see no line, and the answer is none."""
+    with open_session(samples_lake) as whole, around(whole, "nothing has it", is_whole=True) as narrow:
+        assert narrow is not whole
+        assert narrow.rows("from hops where request_id = 'nothing has it'") == []
+        assert narrow.rows("from access_logs") == []

@@ -242,7 +242,7 @@ def open_session(
     # DuckDB would draw it on stdout, in the midst of the answer, whenever a query takes some seconds
     connection.execute("set enable_progress_bar = false")
     _create_lines(connection, "lake_access_logs", lake.root, files, ACCESS_LOGS.append(_LINE_ID), _PLACE)
-    if lines:
+    if lines and files:
         _keep_lines(connection, lines)
     _create_lines(connection, "lake_quarantine", lake.root, ledger.files("quarantine"), QUARANTINE)
     for dataset, schema in MESH.items():
