@@ -79,3 +79,18 @@ def test_tables_that_are_there_are_used(session) -> None:
 def test_only_a_query_for_one_request_is_one(session, query: str, request_id: str | None) -> None:
     """Whatever could need other lines is answered from all of them."""
     assert request_asked_for(session, query) == request_id
+
+
+def test_asking_for_a_query_s_parameters_builds_nothing(samples_lake):
+    """`meshlog sql` looks at them first, and a session that has its tables already is not narrowed any more."""
+    with open_session(samples_lake) as session:
+        assert session.parameters("from hops where request_id = $id") == {"id"}
+        assert not session.built
+
+
+def test_an_id_that_nothing_has_is_not_looked_for_twice(samples_lake):
+    """No line has it, so no hop has: the models see no line, and the answer is none."""
+    with open_session(samples_lake) as whole, around(whole, "nothing has it", is_whole=True) as narrow:
+        assert narrow is not whole
+        assert narrow.rows("from hops where request_id = 'nothing has it'") == []
+        assert narrow.rows("from access_logs") == []

@@ -212,7 +212,7 @@ def offered(samples_lake):
 
 def test_tables_follow_from(offered):
     """After from, join and a comma between tables: tables, and nothing else."""
-    assert offered("select * from trace|") == ["trace_spans", "traces"]
+    assert offered("select * from trace|") == ["trace_places", "trace_spans", "traces"]
     assert offered("from hops join lat|") == ["latency_breakdown"]
     assert offered("from hops, ret|") == ["retries"]
     assert offered("describe cov|") == ["coverage"]

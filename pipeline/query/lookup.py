@@ -8,7 +8,7 @@ take long; a window of that length, given with --since and --until, would say th
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline.query.session import MARGIN, Session, Window, open_session
@@ -18,6 +18,8 @@ LINES_AROUND = 12_000
 
 LONGEST = timedelta(minutes=10)
 """A request that lasts longer, or an id that a client repeats for longer, is looked for in the whole window."""
+
+_NOWHERE = Window(datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
 
 BY_REQUEST = {"hops", "trace_spans", "traces"}
 """Tables of which a row belongs to one request."""
@@ -43,7 +45,7 @@ _MARGIN = """
 def around(session: Session, identifier: str, *, is_whole: bool = False) -> Iterator[Session]:
     """Give a session in which a request's rows are those of `session`, but that sees only the lines around it.
 
-    `identifier` is a request id or, unless it `is_whole`, the start of one. Where nothing has it, or where the request
+    `identifier` is a request id or, unless it `is_whole`, the start of one, or another kind of id. Where the request
     lasts too long for it to pay, and where the models have their tables already, that is `session` itself.
     """
     lines = None if "hops" in session.built else _lines_around(session, identifier, is_whole)
@@ -68,7 +70,10 @@ def for_query(session: Session, sql: str) -> Iterator[Session]:
 def _lines_around(session: Session, identifier: str, is_whole: bool) -> Window | None:
     found = session.rows(_FOUND if is_whole else _FOUND_BY_START, {"id": identifier})[0]
     first, last = found["first_at"], found["last_at"]
-    if first is None or last - first > LONGEST:
+    if first is None:
+        # no hop has a request id that no line has; a trace or hop may be named by something else
+        return _NOWHERE if is_whole else None
+    if last - first > LONGEST:
         return None
     near = {"since": first - MARGIN, "until": last + MARGIN, "most": LINES_AROUND}
     margin = MARGIN * session.rows(_MARGIN, near)[0]["share"]

@@ -137,9 +137,12 @@ class Session:
         return self.comments.get((table, column)) or self.comments.get(("", column), "")
 
     def parameters(self, sql: str) -> set[str]:
-        """Return the names of the parameters that a query takes. Raises `QueryError`."""
-        with self._reading(sql):
+        """Return the names of the parameters that a query takes; builds no model. Raises `QueryError`."""
+        try:
+            refuse_writing(self.connection, sql)
             return set(self.connection.extract_statements(sql)[0].named_parameters)
+        except duckdb.Error as error:
+            raise QueryError(str(error)) from error
 
     def close(self) -> None:
         """Give back the memory and the temporary files."""
@@ -239,7 +242,7 @@ def open_session(
     # DuckDB would draw it on stdout, in the midst of the answer, whenever a query takes some seconds
     connection.execute("set enable_progress_bar = false")
     _create_lines(connection, "lake_access_logs", lake.root, files, ACCESS_LOGS.append(_LINE_ID), _PLACE)
-    if lines:
+    if lines and files:
         _keep_lines(connection, lines)
     _create_lines(connection, "lake_quarantine", lake.root, ledger.files("quarantine"), QUARANTINE)
     for dataset, schema in MESH.items():
