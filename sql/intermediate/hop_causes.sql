@@ -330,6 +330,7 @@ ruled as (
                         or contains(transport, 'error:_113') or contains(transport, 'error:_101') then 'host_unreachable'
                     when duration_ms >= 1000 and duration_ms % 1000 <= 200 then 'connect_timed_out_by_the_clock'
                     when duration_ms >= 1000 then 'connect_failed_slowly'
+                    when kind = 'tcp' and transport = '' then 'raw_connection_cut_off'
                     else 'connect_failed'
                 end
             when list_contains(at_client, 'UPE') then 'upstream_spoke_wrongly'
