@@ -18,8 +18,9 @@ demo: .venv/installed ## read the samples, say what went wrong in them, and writ
 	$(BIN)/meshlog diagnose --lake out/demo/lake
 	$(BIN)/meshlog report --lake out/demo/lake --date last --out out/demo/report
 
-test: .venv/installed
-	$(BIN)/python -m pytest
+test: .venv/installed ## on all cores, then what records a mesh, alone
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not alone'
+	$(BIN)/python -m pytest -m alone
 
 check: .venv/installed ## all that CI does
 	$(BIN)/ruff check

@@ -15,6 +15,8 @@ from tests.mesh.formats import ISTIO_KEYS
 from tests.mesh.record import record
 from tests.mesh.stories import STORIES
 
+pytestmark = pytest.mark.alone
+
 Json = dict[str, Any]
 
 

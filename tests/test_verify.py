@@ -12,6 +12,8 @@ from pipeline.query.models import seeds
 from tests.mesh.scenarios import SCENARIOS
 from tests.mesh.verify import APART, Outcome, goal_lines, mistake_lines, table, verify
 
+pytestmark = pytest.mark.alone
+
 _REQUESTS = 6
 
 with seeds()["causes"].open(newline="") as _file:
