@@ -12,6 +12,9 @@ from statistics import median
 
 ROOT = Path(__file__).parents[1]
 
+INSTALLED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""The environment of what is measured: with bytecode, as an installed package has it."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -63,7 +66,12 @@ def python(*arguments: str, interpreter: str = sys.executable) -> Run:
     with tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
         child = subprocess.Popen(
-            [interpreter, *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+            [interpreter, *arguments],
+            cwd=ROOT,
+            env=INSTALLED,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
         )
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - began

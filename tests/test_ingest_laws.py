@@ -1,6 +1,8 @@
 """Laws that hold for every input: both parsers agree, every line becomes one thing, twice is once."""
 
 import json
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from ingesting import NOISE, TYPED, Lake, as_strings, line
+from ingesting import NOISE, TYPED, Lake, as_strings, line, lines
 
 from pipeline.ingest import odd
 from pipeline.ingest.addresses import has_same_local_ip, is_forwarded_last
@@ -296,3 +298,22 @@ def test_lines_are_rows_rejects_noise_and_blank(texts: list[bytes], is_closed: b
         ]
         of = ("lines", "rows", "rejects", "noise", "blank")
         assert {name: grown.totals()[name] for name in of} == {name: lake.totals()[name] for name in of}
+
+
+# ---------- how it starts
+
+
+def test_the_compiler_rests_once_the_scanner_is_compiled(tmp_path):
+    """A large file is scanned without loading numba, whose start would cost more than the scan."""
+    Scanner(DEFAULT)
+    log = tmp_path / "large.jsonl"
+    log.write_bytes(lines(3_000))
+    program = f"""
+import sys
+from pipeline.ingest.load import load
+print(load([{str(log)!r}], {str(tmp_path / "lake")!r}).counts.rows)
+print([name for name in ("numba", "pipeline.ingest.scanner") if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert found.stdout.splitlines() == ["3000", "['pipeline.ingest.scanner']"]

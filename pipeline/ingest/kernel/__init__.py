@@ -1,6 +1,6 @@
 """The compiled scanner of plain lines; nothing else knows numba."""
 
-from pipeline.ingest.kernel.scan import (
+from pipeline.ingest.kernel.layout import (
     CODE,
     CODED,
     DICTIONARY_FULL,
@@ -10,14 +10,14 @@ from pipeline.ingest.kernel.scan import (
     PLAIN,
     RECORD,
     ROWS_FULL,
+    SLACK,
     TIME,
     Distinct,
     Keys,
     Lines,
     Rows,
-    scan,
 )
-from pipeline.ingest.kernel.words import SLACK, count_lines, hash_text
+from pipeline.ingest.kernel.native import kernel
 
 __all__ = [
     "CODE",
@@ -35,7 +35,5 @@ __all__ = [
     "Keys",
     "Lines",
     "Rows",
-    "count_lines",
-    "hash_text",
-    "scan",
+    "kernel",
 ]

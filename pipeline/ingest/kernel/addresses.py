@@ -5,7 +5,7 @@ from numba import njit
 from pipeline.ingest.kernel.words import byte, same
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def same_local_ip(arrived, arrived_length, went, went_length):
     """Return 1 for yes, 0 for no, -1 where it cannot be told."""
     ip = arrived_length - 1
@@ -16,12 +16,12 @@ def same_local_ip(arrived, arrived_length, went, went_length):
     return 1 if went_length > ip and same(went, arrived, ip + 1) else 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _is_blank(p):
     return byte(p) == 32 or byte(p) == 9
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def forwarded_last(forwarded, forwarded_length, sender, sender_length):
     """Return 1 for yes, 0 for no."""
     end = forwarded + forwarded_length

@@ -5,15 +5,34 @@ unescaping. Every other line is handed back by its place, for `odd.py`, which is
 row that it would have made (a property test). Nothing is allocated in here, so the compiled code runs without the GIL.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
 from pipeline.ingest.kernel.addresses import forwarded_last, same_local_ip
+from pipeline.ingest.kernel.layout import (
+    CODE,
+    CODE_BITS,
+    CODED,
+    DICTIONARY_FULL,
+    DONE,
+    EXTRA,
+    FOLLOWS,
+    IS_LOG,
+    KIND,
+    LENGTH,
+    LENGTH_BITS,
+    NUMBER,
+    ODD,
+    PLAIN,
+    ROWS_FULL,
+    SEEN,
+    SLACK,
+    SLOT,
+    TEXT,
+    TIME,
+)
 from pipeline.ingest.kernel.values import MAX_CODE, MOST_DIGITS, PARTIAL, cri_text, digits, literal, microseconds
 from pipeline.ingest.kernel.words import (
-    SLACK,
     byte,
     copy,
     get_int,
@@ -29,101 +48,15 @@ from pipeline.ingest.kernel.words import (
     text_end,
 )
 
-CODED, PLAIN, NUMBER, CODE, TIME, EXTRA = range(6)
-"""What a key's value becomes: dictionary-coded text, plain text, whole number, response code, time, part of `extra`."""
 
-DONE, ODD, ROWS_FULL, DICTIONARY_FULL = range(4)
-"""What became of a line, or why a scan ended: through, not plain, no room for another row or odd line, or text."""
-
-TEXT, LENGTH, KIND, SLOT, IS_LOG, FOLLOWS, SEEN = (8 * place for place in range(7))
-"""What a key's record holds, by its place in bytes: address and length of `"key":`, what its value becomes, the column
-of that kind or the place in `extra`, whether it tells an access log, the record of the key that came next, and the last
-line that had it."""
-
-RECORD = 8
-"""Longs of a key's record: a line of the processor's cache."""
-
-CODE_BITS, LENGTH_BITS = 15, 21
-"""Bits of a dictionary's entry: its code, its text's length, and above them where its text begins."""
-
-
-class Keys(NamedTuple):
-    """Addresses of what is known of keys, all of longs."""
-
-    beginning: int
-    """The record that stands for an object's beginning, of which only `FOLLOWS` has a meaning."""
-    table: int
-    """Open addressing by the hash of the key, to its record's address; 0 for free."""
-    mask: int
-    lines: int
-    """How many lines were looked at, ever."""
-    extras: int
-    """In the order of their names, of each key that goes to `extra`: its record, and its value's address and length."""
-    extra_count: int
-
-
-class Distinct(NamedTuple):
-    """Addresses of every distinct text of the coded columns."""
-
-    table: int
-    """Long [columns, slots]: open addressing, -1 for free."""
-    slots: int
-    spans: int
-    """Long [columns, most, 2]: start and length, by code."""
-    most: int
-    text: int
-    text_bytes: int
-    used: int
-    """Long [columns + 1]: how many a column has; last, bytes of text."""
-    columns: int
-
-
-class Rows(NamedTuple):
-    """Addresses of the rows so far, column by column; `stride` is the rows from one column to the next."""
-
-    codes: int
-    """Int [coded columns, stride], -1 for null."""
-    coded_columns: int
-    numbers: int
-    """Long [number columns, stride], -1 for null; the first is the time."""
-    number_columns: int
-    offsets: int
-    """Int [plain columns, stride]: text of row r lies between offsets r and r + 1; none is null."""
-    text: int
-    """Byte [plain columns, text bytes]."""
-    plain_columns: int
-    text_bytes: int
-    line_numbers: int
-    contexts: int
-    most: int
-    stride: int
-    compared: int
-    """Byte [2, stride]: what comparing a row's addresses says: of the local IPs, and of the sender; -1 for nothing."""
-    arrived: int
-    """The coded column DOWNSTREAM_LOCAL_ADDRESS; the others are plain: UPSTREAM_LOCAL_ADDRESS, X-FORWARDED-FOR and
-    DOWNSTREAM_REMOTE_ADDRESS."""
-    went: int
-    forwarded: int
-    sender: int
-
-
-class Lines(NamedTuple):
-    """Where the lines stand, and where the odd ones are written down: long [odd_most, 3]."""
-
-    start: int
-    end: int
-    odd: int
-    odd_most: int
-
-
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def _spaces_end(p):
     while byte(p) == 32:
         p += 1
     return p
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _looked_up(p, keys):
     """Find the record of the key at p, 0 for none, and the address behind its colon."""
     if byte(p) != 34:
@@ -140,7 +73,7 @@ def _looked_up(p, keys):
     return (key, q + 1) if byte(q) == 58 else (0, q)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def _key(p, last, keys):
     """Read the key at p: the one that came after the last before, else looked up."""
     key = get_long(last + FOLLOWS)
@@ -151,7 +84,7 @@ def _key(p, last, keys):
     return key, p
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _new_code(begin, length, slot, place, distinct):
     new, at = get_long(distinct.used + 8 * slot), get_long(distinct.used + 8 * distinct.columns)
     if new >= distinct.most or at + length + SLACK > distinct.text_bytes:
@@ -166,7 +99,7 @@ def _new_code(begin, length, slot, place, distinct):
     return new
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def _code(begin, length, slot, distinct):
     """Return the code of a text in a column's dictionary, where it may be new; -1 where that is full."""
     table = distinct.table + 8 * slot * distinct.slots
@@ -181,7 +114,7 @@ def _code(begin, length, slot, distinct):
     return _new_code(begin, length, slot, table + 8 * place, distinct)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def _keep_text(begin, length, kind, slot, row, distinct, rows):
     """Store a text in its column, coded or plain."""
     if kind == CODED:
@@ -204,7 +137,7 @@ def _keep_text(begin, length, kind, slot, row, distinct, rows):
     return DONE
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def _keep_number(begin, length, kind, slot, row, rows):
     """Store a number or time in its column."""
     cell = rows.numbers + 8 * (slot * rows.stride + row)
@@ -215,7 +148,7 @@ def _keep_number(begin, length, kind, slot, row, rows):
     return DONE
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _keep_extras(room, row, keys, rows):
     """Store the unmapped keys that have a value as one JSON object, in the order of their names."""
     slot = rows.plain_columns - 1
@@ -240,13 +173,13 @@ def _keep_extras(room, row, keys, rows):
     return DONE
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _plain_text(slot, row, rows):
     cell = rows.offsets + 4 * (slot * rows.stride + row)
     return rows.text + slot * rows.text_bytes + get_int(cell), np.int64(get_int(cell + 4) - get_int(cell))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _compare_addresses(row, distinct, rows):
     arrived = get_int(rows.codes + 4 * (rows.arrived * rows.stride + row))
     went, went_length = _plain_text(rows.went, row, rows)
@@ -263,7 +196,7 @@ def _compare_addresses(row, distinct, rows):
     put_byte(rows.compared + rows.stride + row, last)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def _clear(row, keys, rows):
     for slot in range(rows.coded_columns):
         put_int(rows.codes + 4 * (slot * rows.stride + row), -1)
@@ -276,7 +209,7 @@ def _clear(row, keys, rows):
         put_long(keys.extras + 24 * place + 16, 0)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def _value(p, end):
     """Read the value at p: where it stands without quotes, its length (-1 for none that is plain), whether it is text.
 
@@ -292,7 +225,7 @@ def _value(p, end):
     return p + 1, length, True, after + 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _object(p, end, row, keys, distinct, rows):
     """Read the object at p into a row; says what became of it, and where it ends."""
     line = get_long(keys.lines) + 1
@@ -348,7 +281,7 @@ def _object(p, end, row, keys, distinct, rows):
     return (_keep_extras(p - begin, row, keys, rows) if keys.extra_count else DONE), p
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def scan(p, lines, keys, distinct, rows, row, line_number, context, is_partial):
     """Scan whole lines from address p to `lines.end`; rows are added from `row` on.
 

@@ -13,7 +13,7 @@ PARTIAL = -2
 """Said of a CRI line that holds a piece of a record."""
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def digits(p, length):
     """Read an unsigned number of at most 18 digits; -1 where it is none."""
     if length == 0 or length > MOST_DIGITS:
@@ -27,7 +27,7 @@ def digits(p, length):
     return value
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _day_number(year, month, day):
     """Count the days since 1970-01-01; -1 for a date that does not exist or lies outside 1970 to 2199."""
     if year < 1970 or year > MAX_YEAR or month < 1 or month > 12 or day < 1:
@@ -45,7 +45,7 @@ def _day_number(year, month, day):
     return era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719468
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def microseconds(s, length):
     """Read `2021-02-18T07:08:50.031Z`, with up to nine decimals or none; -1 for any other form."""
     if length < 20 or length > 30 or byte(s + 4) != 45 or byte(s + 7) != 45 or byte(s + 10) != 84:
@@ -74,7 +74,7 @@ def microseconds(s, length):
     return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 + fraction
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def literal(p):
     """Measure a `null`, `true`, `false` or unsigned whole number at p; 0 for anything else."""
     first = byte(p)
@@ -94,7 +94,7 @@ def literal(p):
 _STDOUT, _STDERR = (np.uint64(int.from_bytes(b" %s " % name, "little")) for name in (b"stdout", b"stderr"))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def cri_text(p, end):
     """Step over `2021-02-18T07:08:50.031Z stdout F `; -1 where it does not stand there, `PARTIAL` for a piece."""
     if p + 48 > end or byte(p + 4) != 45 or byte(p + 10) != 84:

@@ -2,7 +2,7 @@
 
 Addresses are plain numbers: arrays handed from function to function cost a reference count each time, which took half
 of the kernel's time. Vectors of 32 bytes are LLVM's, which makes of them what the processor has. Whatever is read or
-compared here may be read up to `SLACK` bytes beyond its end, so that much must be there.
+compared here may be read up to `layout.SLACK` bytes beyond its end, so that much must be there.
 """
 
 from typing import Any
@@ -11,9 +11,6 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
-
-SLACK = 64
-"""Bytes that must be readable, and behind a copy's target writable, beyond the end of what is worked on."""
 
 _VECTOR = ir.VectorType(ir.IntType(8), 32)
 _LONG = ir.IntType(64)
@@ -149,7 +146,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 _K1, _K2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def text_end(p):
     """Find the quote that ends a text; a backslash or a control character before it ends the search as well.
 
@@ -166,7 +163,7 @@ def text_end(p):
     return p + np.int64(place), high != 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def line_end(p, end):
     """Find the newline at or after p; `end` where there is none."""
     found = _newlines(p)
@@ -176,7 +173,7 @@ def line_end(p, end):
     return end if found == 0 else min(end, p + np.int64(trailing_zeros(found)))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def count_lines(p, end):
     """Count the newlines from p to `end`; needs no slack."""
     count = np.uint64(0)
@@ -189,7 +186,7 @@ def count_lines(p, end):
     return np.int64(count)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def same(first, second, length):
     """Say whether two stretches of at least one byte are the same."""
     while length > 32:
@@ -201,7 +198,7 @@ def same(first, second, length):
     return _differences(first, second) << np.uint64(64 - length) == 0
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def copy(source, target, length):
     """Copy a stretch; up to 31 bytes behind the target are overwritten."""
     done = 0
@@ -210,7 +207,7 @@ def copy(source, target, length):
         done += 32
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, inline="always")
 def hash_text(p, length):
     """Hash a stretch of at least one byte."""
     h = np.uint64(length) * _K1
@@ -224,7 +221,7 @@ def hash_text(p, length):
     return _folded_product((word(p) << np.uint64(64 - 8 * length)) ^ _K2, h ^ _K1)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def is_utf8(p, length):
     """Check text as Python's decoder does: no overlong forms, no surrogates, nothing beyond U+10FFFF."""
     end = p + length
