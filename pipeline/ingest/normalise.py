@@ -14,11 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.ingest import flags
+from pipeline.ingest.columns import whole
 from pipeline.ingest.fields import ABSENT, CODE
 from pipeline.ingest.shapes import Context
 from pipeline.lake.schema import ACCESS_LOGS
 
 _NO_RESPONSE = pa.scalar(0, pa.int64())
+_ABSENT = pa.array(ABSENT)
 _CODED = [f.name for f in ACCESS_LOGS if pa.types.is_dictionary(f.type)]
 
 
@@ -38,10 +40,13 @@ def rows(parsed: pa.Table, contexts: Sequence[Context], labels: Mapping[str, str
     `context`, the place of each row's source in `contexts`. A missing response code becomes 0: that the line is an
     access log is settled, and Envoy writes 0 for no response. `labels` go to `extra`.
     """
-    columns: dict[str, pa.Array] = {name: parsed[name].combine_chunks() for name in parsed.column_names}
+    columns: dict[str, pa.Array] = {name: whole(parsed[name]) for name in parsed.column_names}
     columns[CODE] = pc.fill_null(columns[CODE], _NO_RESPONSE)
     for name in set(_CODED) & set(columns):
-        columns[name] = distinct(_encoded(columns[name]), _CLEANERS.get(name, _text))
+        encoded = _encoded(columns[name])
+        if name in _CLEANERS or pc.any(pc.is_in(encoded.dictionary, _ABSENT)).as_py():
+            encoded = distinct(encoded, _CLEANERS.get(name, _text))
+        columns[name] = encoded
     columns.update(_cluster_parts(columns["upstream_cluster"]))
     columns.update(_known_beforehand(columns, contexts))
     if labels:

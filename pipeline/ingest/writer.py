@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import LakeError
+from pipeline.ingest.columns import whole
 from pipeline.ingest.shapes import Reject
 from pipeline.lake.layout import Lake, access_logs_file, quarantine_file
 from pipeline.lake.ledger import sync_folder
@@ -39,7 +40,7 @@ def arranged(tables: Sequence[pa.Table]) -> pa.Table:
     """Put rows into the order in which they are written: by hour, by cluster within it, by time within that."""
     rows = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     started = rows["started_at"].cast(pa.int64()).to_numpy()
-    cluster = rows["upstream_cluster"].combine_chunks()
+    cluster = whole(rows["upstream_cluster"])
     codes = pc.fill_null(cluster.indices, pa.scalar(len(cluster.dictionary), pa.int32())).to_numpy()
     by_time = np.argsort(started, kind="stable")
     hour = started[by_time] // _HOUR_US
