@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -494,3 +495,22 @@ def test_an_interrupt_exits_with_130_and_leaves_a_lake(tmp_path):
         check=False,
     )
     assert status.returncode == 0
+
+
+def test_a_user_without_a_home_can_do_everything(tmp_path):
+    """A container's user that no file knows keeps no history and no machine code, and that is all."""
+    program = f"""
+import os, pwd
+def unknown(uid):
+    raise KeyError(uid)
+pwd.getpwuid = unknown
+for name in ("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+    os.environ.pop(name, None)
+from pipeline.cli.editing import _history
+from pipeline.ingest.kernel.native import _folders
+print(type(_history()).__name__, [str(folder) for folder in _folders()][:1] == [{str(tmp_path)!r}])
+"""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+
+    assert done.stdout == "InMemoryHistory True\n"

@@ -120,11 +120,11 @@ class SqlCompleter(Completer):
 
 def _history() -> History:
     """Return the history in the user's state folder; one that lasts for this shell where that cannot be written."""
-    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "meshlog"
-    file = folder / "history"
     try:
+        folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "meshlog"
+        file = folder / "history"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.touch(mode=0o600)
-    except OSError:
+    except (OSError, RuntimeError):  # a container's user may have no home
         return InMemoryHistory()
     return FileHistory(str(file))

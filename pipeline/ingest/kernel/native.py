@@ -104,7 +104,8 @@ def _folders() -> Iterator[Path]:
     if told := os.environ.get("NUMBA_CACHE_DIR"):
         yield Path(told)
     yield Path(__file__).parent / "__pycache__"
-    yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "meshlog"
+    with suppress(RuntimeError):  # a container's user may have no home
+        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "meshlog"
 
 
 def _keep(path: Path, code: bytes) -> None:
