@@ -18,6 +18,11 @@ class MeshlogError(Exception):
     exit_code = 1
 
 
+def why(error: OSError) -> str:
+    """Say what the system, or a library that raises its errors, has against it."""
+    return error.strerror or " ".join(str(error).split())
+
+
 class UsageError(MeshlogError):
     """The call cannot be carried out as written: a time that is none, two flags that contradict each other."""
 

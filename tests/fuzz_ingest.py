@@ -1,9 +1,11 @@
-"""Runs histories of logs against the ingest for as long as a maintainer likes.
+"""Runs histories of logs, and mutated lines, against the ingest for as long as a maintainer likes.
 
     python -m tests.fuzz_ingest --minutes 60
-    python -m tests.fuzz_ingest --seed 123        one history again, with its steps
+    python -m tests.fuzz_ingest --seed 123        one round again, with its steps
 
-Each history is drawn from a seed of its own, which is printed where it fails; its folder is then kept.
+A round is a history, and a log with lines of every wrapper and dialect, most of them mutated: compiled or one at a
+time, cut into blocks anywhere, they give the same rows, rejects and counts. Each round is drawn from a seed of its own,
+which is printed where it fails; its folder is then kept.
 """
 
 import argparse
@@ -19,6 +21,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from histories import COMPRESSORS, History
+from ingesting import Lake
+from mutations import log
+from test_ingest_laws import assert_agreement
+
+from pipeline.ingest import blocks
+from pipeline.ingest import load as loading
+
+LINES = 2000
+"""Lines of a round's log."""
 
 
 def say(text: str) -> None:
@@ -48,19 +59,46 @@ def _step(history: History, chance: random.Random) -> Step:
     )
 
 
+def _play_history(root: Path, chance: random.Random, *, is_told: bool) -> None:
+    history = History(root)
+    for _ in range(chance.randrange(3, 40)):
+        name, act = _step(history, chance)
+        if is_told:
+            say(name)
+        act()
+        history.check_law()
+    history.check_all()
+
+
+def _play_lines(root: Path, chance: random.Random) -> None:
+    lines = log(chance, LINES)
+    assert_agreement(lines)
+    path = root / "mutated.log"
+    path.write_bytes(b"\n".join([b"the first line says that this is a log", *lines]))
+    old = blocks.BLOCK_BYTES, loading.SCAN_FROM_BYTES
+    read = []
+    try:
+        for is_scanned in (False, True):
+            blocks.BLOCK_BYTES, loading.SCAN_FROM_BYTES = (
+                chance.choice([900, 9_000, 1 << 22]),
+                (1 << 40) * (not is_scanned),
+            )
+            lake = Lake(root / f"lines-{is_scanned}")
+            lake.take(path)
+            rejects = [(reject["line_number"], reject["reason"], reject["raw"]) for reject in lake.rejects()]
+            read.append((lake.rows(), rejects, lake.totals()))
+    finally:
+        blocks.BLOCK_BYTES, loading.SCAN_FROM_BYTES = old
+    assert read[0] == read[1]
+
+
 def play(seed: int, *, is_told: bool) -> bool:
-    """Play one history; says whether all was well."""
+    """Play one round; says whether all was well."""
     chance = random.Random(seed)
     root = Path(tempfile.mkdtemp(prefix=f"history-{seed}-"))
-    history = History(root)
     try:
-        for _ in range(chance.randrange(3, 40)):
-            name, act = _step(history, chance)
-            if is_told:
-                say(name)
-            act()
-            history.check_law()
-        history.check_all()
+        _play_history(root, chance, is_told=is_told)
+        _play_lines(root, chance)
     except Exception:
         traceback.print_exc()
         say(f"seed {seed} failed; its logs and lake are in {root}")
@@ -73,7 +111,7 @@ def play(seed: int, *, is_told: bool) -> bool:
 
 
 def main() -> int:
-    """Play histories until the time is up or one fails."""
+    """Play rounds until the time is up or one fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int)
@@ -90,7 +128,7 @@ def main() -> int:
             played += 1
     except KeyboardInterrupt:
         say("interrupted")
-    say(f"{played} histories without a fault")
+    say(f"{played} rounds without a fault: as many histories, and {played * LINES:,} lines read both ways")
     return 0
 
 

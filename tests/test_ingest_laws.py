@@ -142,7 +142,8 @@ def _scanned(texts: list[bytes], scanner: Scanner) -> list[tuple[int, dict[str, 
     return [(row["line_number"], {name: row[name] for name in PARSED.names}) for row in rows]
 
 
-def _assert_agreement(texts: list[bytes]) -> None:
+def assert_agreement(texts: list[bytes]) -> None:
+    """What a scanner delivers of lines is what reading each alone gives."""
     SCANNERS[1].learn(texts)
     for scanner in SCANNERS:
         for position, row in _scanned(texts, scanner):
@@ -157,14 +158,14 @@ whole_line = one_line().filter(lambda made: b"\n" not in made)
 @example(json.dumps({**TYPED, "trace": 1 << 64}).encode())
 def test_a_row_of_the_scanner_is_the_row_of_the_reference(made: bytes) -> None:
     """The scanner may decline any line, but what it delivers is what reading the line alone gives."""
-    _assert_agreement([made])
+    assert_agreement([made])
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(whole_line, min_size=2, max_size=4))
 def test_neighbours_do_not_change_a_row(texts: list[bytes]) -> None:
     """Lines before and behind, and keys that only a neighbour has, lead to no other rows."""
-    _assert_agreement(texts)
+    assert_agreement(texts)
 
 
 ips = st.sampled_from(["10.0.0.1", "10.0.0.11", "fd00::1", "fd00::11", "é", "a:b", ""])
@@ -184,7 +185,7 @@ def test_the_scanner_compares_addresses_as_the_reference_does(forwarded: list[st
         "downstream_remote_address": sender,
         "x_forwarded_for": ",".join(forwarded),
     }
-    _assert_agreement([json.dumps({**TYPED, **changes}, ensure_ascii=False).encode()])
+    assert_agreement([json.dumps({**TYPED, **changes}, ensure_ascii=False).encode()])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ingesting import NOISE, TYPED, Lake, line, lines
+from rich.cells import cell_len
 from test_dialects import CASES
 from test_dialects_agree import WRAPPERS, as_text
 
@@ -104,6 +105,20 @@ def test_a_caret_stands_under_the_place(log: Path, wrapper: str) -> None:
     text = list(lines_of(explained(log)))
     caret = next(number for number, part in enumerate(text) if part.strip() == "^")
     assert text[caret - 1][text[caret].index("^") :].lstrip('\\"').startswith("abc")
+
+
+@pytest.mark.parametrize("filling", ["x", "日本", "e\u0301", "\x1b[31m", "\u202e", "é"])
+def test_shown_lines_fit_into_eighty_columns(log: Path, filling: str) -> None:
+    """Characters may take two columns or none, and escapes many: the caret stands where a terminal shows the place."""
+    values = {**TYPED, "path": filling * 99, "response_code": "abc", "route_name": filling * 99}
+    log.write_text(json.dumps(values, ensure_ascii=False) + "\n")
+    text = list(lines_of(explained(log)))
+    caret = next(number for number, part in enumerate(text) if part.strip() == "^")
+    shown = text[caret - 1]
+
+    assert cell_len(shown) <= 80
+    columns = "".join(char + "\0" * (cell_len(char) - 1) for char in shown if cell_len(char))
+    assert columns[text[caret].index("^") :].startswith('"abc"')
 
 
 def test_a_caret_stands_under_the_place_in_text_and_in_broken_json(log: Path) -> None:

@@ -1,10 +1,14 @@
 """Which files an ingest reads, which it leaves out, and what it refuses."""
 
+import bz2
+import gzip
+import lzma
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from pipeline.errors import InputError
 from pipeline.ingest import blocks
@@ -46,6 +50,34 @@ def test_a_folder_is_read_in_order_and_what_is_left_out_is_named(logs: Path) -> 
         "a/z.log",
     ]
     assert [Path(name).name for name in expansion.skipped] == [".hidden", "README.md", "page.html"]
+
+
+def test_links_to_folders_are_followed_and_each_folder_is_entered_once(logs: Path) -> None:
+    """A link may lead to a folder elsewhere, to one that is read anyway, or above itself."""
+    root, elsewhere = logs / "a", logs / ".elsewhere"
+    elsewhere.mkdir()
+    (root / "sub").mkdir()
+    for path in (elsewhere / "e.log", root / "sub" / "s.log"):
+        path.write_text("x\n")
+    (root / "sub" / "up").symlink_to(root)
+    (root / "again").symlink_to(root / "sub")
+    (root / "linked").symlink_to(elsewhere)
+
+    found = [Path(source.name).relative_to(root).as_posix() for source in expand([str(root)]).sources]
+
+    assert found == ["0.log.20261123.gz", "z.log", "sub/s.log", "linked/e.log"]
+
+
+def test_what_is_no_file_in_a_folder_is_left_out_and_named(logs: Path) -> None:
+    """A node's links to logs that are gone, and a program's pipes, keep no log from being read."""
+    os.mkfifo(logs / "a" / "pipe")
+    (logs / "gone.log").symlink_to("nowhere.log")
+    (logs / "self.log").symlink_to("self.log")
+
+    expansion = expand([str(logs)])
+
+    assert [Path(source.name).name for source in expansion.sources] == ["b.log", "0.log.20261123.gz", "z.log"]
+    assert {"pipe", "gone.log", "self.log"} <= {Path(name).name for name in expansion.skipped}
 
 
 def test_a_named_file_is_read_whatever_it_is_called(logs: Path) -> None:
@@ -155,7 +187,6 @@ def test_a_line_over_the_limit_is_a_block_of_its_own(
 
 def test_a_text_that_swells_is_read_in_pieces(tmp_path: Path) -> None:
     """A few KB of gzip that hold 300 MB of one line do not fill the memory."""
-    import gzip
     import tracemalloc
 
     path = tmp_path / "bomb.gz"
@@ -170,6 +201,45 @@ def test_a_text_that_swells_is_read_in_pieces(tmp_path: Path) -> None:
 
     assert found == [(300_000_001, 1), (0, 2)]
     assert peak < 100_000_000
+
+
+def _text(path: Path, data: bytes) -> tuple[bytes, str | None]:
+    """Read a file to its end: the text and, where it is damaged, what is said of it."""
+    path.write_bytes(data)
+    got = b""
+    with path.open("rb") as file:
+        text = open_text(file)
+        try:
+            while more := text.read(1 << 20):
+                got += more
+        except Broken as broken:
+            return got, str(broken)
+    return got, None
+
+
+SKIPPABLE = b"\x5d\x2a\x4d\x18\x04\0\0\0size"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        SKIPPABLE + zstandard.compress(b"one\n") + SKIPPABLE + zstandard.compress(b"two\n") + SKIPPABLE,
+        lzma.compress(b"one\n") + b"\0" * 8 + lzma.compress(b"two\n") + b"\0" * 4,
+        gzip.compress(b"one\n") + gzip.compress(b"two\n") + b"\0" * 20_000,
+        bz2.compress(b"one\n") + bz2.compress(b"two\n"),
+    ],
+    ids=["pzstd", "xz", "gzip", "bzip2"],
+)
+def test_members_may_stand_apart(tmp_path: Path, data: bytes) -> None:
+    """pzstd puts frames that hold no text before its own, xz and tapes pad with zeros."""
+    assert _text(tmp_path / "log", data) == (b"one\ntwo\n", None)
+
+
+def test_what_follows_compressed_data_is_named_for_what_it_is(tmp_path: Path) -> None:
+    """It is no half of a member; what came before is kept."""
+    said = "what follows the gzip data is none: it was left out; what came before it was kept"
+
+    assert _text(tmp_path / "log", gzip.compress(b"one\n") + b"garbage") == (b"one\n", said)
 
 
 def test_what_is_not_compressed_after_all_is_damage(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 import gzip
 import os
 import random
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -68,6 +71,25 @@ def test_a_binary_file_that_was_named_is_refused(meshlog: Command, lake: Lake, l
         f"meshlog: {core}: does not look like a log: byte 5 is NUL. Name log files, or the folder that holds them\n"
     )
     assert not lake.root.exists()
+
+
+def test_utf_16_is_refused_with_the_way_out(meshlog: Command, lake: Lake, logs: Path) -> None:
+    """Exit 1: PowerShell's redirection of `kubectl logs` writes it."""
+    for coding in ("utf-16-le", "utf-16-be"):
+        path = write(logs, "utf16.log", ("\ufeff" + lines(3).decode()).encode(coding))
+        ran = meshlog("ingest", path, "--lake", lake.root)
+
+        assert ran.code == 1
+        assert f"{path}: is UTF-16, as PowerShell's > writes it: make it UTF-8 with iconv" in ran.err
+
+
+def test_a_closed_standard_input_is_an_error(lake: Lake) -> None:
+    """Exit 1: some supervisors start processes without one."""
+    start = [sys.executable, "-c", "from pipeline.cli import cli; cli()", "ingest", "-", "--lake", str(lake.root)]
+    ran = subprocess.run(["/bin/sh", "-c", f"{shlex.join(start)} <&-"], capture_output=True, text=True, check=False)
+
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == "meshlog: -: standard input is closed. Pipe something in, or name files\n"
 
 
 def test_a_binary_file_in_a_folder_is_reported_and_the_rest_read(meshlog: Command, lake: Lake, logs: Path) -> None:

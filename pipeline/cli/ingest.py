@@ -55,12 +55,13 @@ def ingest(
     follow: bool,
     every: float,
 ) -> None:
-    """Read files, folders, globs and stdin (`-`); what was read before is left out by itself.
+    """Read files, folders, globs, object stores and stdin (`-`); what was read before is left out by itself.
 
     \b
     Examples:
       meshlog ingest /var/log/pods                          a node's logs, as the kubelet keeps them
       meshlog ingest night/*.gz --lake /data/lake
+      meshlog ingest s3://logs/mesh/2026-11-22              objects below a prefix, with the usual credentials
       meshlog ingest /var/log/pods --follow                 and what is added, a batch every 5 seconds
       kubectl logs deploy/cart -c istio-proxy | meshlog ingest - --label namespace=shop
 
@@ -142,7 +143,7 @@ def _pairs(labels: tuple[str, ...]) -> dict[str, str]:
 def _spoken(summary: "Summary") -> Iterator[str]:
     """Put into words what an ingest did, what it left out first."""
     if summary.skipped:
-        yield f"left out, not logs by their names: {visible(', '.join(summary.skipped))}"
+        yield f"left out, no logs by their names, or no files: {visible(', '.join(summary.skipped))}"
     counts = summary.counts
     sources = f"{summary.sources_read:,} sources read, {summary.sources_unchanged:,} unchanged"
     yield f"{sources}: {counts.lines:,} lines = {counts.rows:,} rows + {counts.rejects:,} rejects + " + (

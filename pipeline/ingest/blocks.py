@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Protocol
 import zstandard
 from isal import isal_zlib
 
+from pipeline.errors import why
 from pipeline.ingest.shapes import BLOCK_BYTES, ENDING_BYTES, LINE_LIMIT, RAW_LIMIT, Block
 
 _FEED = 8 << 10
@@ -57,6 +58,9 @@ def _zstd() -> Any:
 _MAGIC: tuple[tuple[bytes, str, Callable[[], Any]], ...] = (
     (b"\x1f\x8b", "gzip", _gzip),
     (b"\x28\xb5\x2f\xfd", "zstd", _zstd),
+    *(
+        (bytes([low]) + b"\x2a\x4d\x18", "zstd", _zstd) for low in range(0x50, 0x60)
+    ),  # skippable: what pzstd begins with
     (b"BZh", "bzip2", bz2.BZ2Decompressor),
     (b"\xfd7zXZ\x00", "xz", lzma.LZMADecompressor),
 )
@@ -86,7 +90,7 @@ class _Plain:
             got = self._raw.read(size - len(head)) if len(head) < size else b""
             return head + (got or b"") if head else got
         except OSError as error:
-            raise Broken(f"reading stopped: {error.strerror}; what came before it was kept") from error
+            raise Broken(f"reading stopped: {why(error)}; what came before it was kept") from error
 
     def skip(self, size: int, /) -> int:
         if not self._raw.seekable():
@@ -140,7 +144,11 @@ class _Compressed:
 
     def _feed(self, data: bytes) -> None:
         if self._member.eof:
-            if not data.strip(b"\0"):
+            data = data.lstrip(b"\0")  # xz and tar pad with zeros
+            if not data:
+                return
+            if not _begins(self.compression, data):
+                self._stop(f"what follows the {self.compression} data is none: it was left out")
                 return
             self._member = self._make()
         self._out.append(self._member.decompress(data))
@@ -155,6 +163,11 @@ class _Compressed:
 
     def _stop(self, what: str) -> None:
         self._is_done, self._damage = True, Broken(f"{what}; what came before it was kept")
+
+
+def _begins(kind: str, data: bytes) -> bool:
+    """Say whether data begins another member of its kind, as far as it goes."""
+    return any(data.startswith(magic[: len(data)]) for magic, name, _ in _MAGIC if name == kind)
 
 
 def _read_away(text: Text, size: int) -> int:
@@ -182,7 +195,7 @@ def open_text(raw: BinaryIO) -> Text:
         while len(head) < _MAGIC_BYTES and (more := raw.read(_FEED)):
             head += more
     except OSError as error:
-        raise Broken(f"cannot be read: {error.strerror}") from error
+        raise Broken(f"cannot be read: {why(error)}") from error
     for magic, kind, make in _MAGIC:
         if head.startswith(magic):
             return _Compressed(raw, head, kind, make)
@@ -220,6 +233,8 @@ _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\x1b"))
 
 def binary_reason(head: bytes) -> str | None:
     """Say why text that begins like this is no log; None where it may be one."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "is UTF-16, as PowerShell's > writes it: make it UTF-8 with iconv -f UTF-16 -t UTF-8"
     if b"\0" in head:
         return f"does not look like a log: byte {head.index(0) + 1} is NUL"
     if len(head.translate(None, _CONTROL)) * 10 < len(head) * 9:

@@ -3,15 +3,17 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from itertools import accumulate, takewhile
 from typing import Any
 
 import orjson
+from rich.cells import cell_len
 
 from pipeline.ingest.inspect import Explanation, Line, Template, Trouble
 from pipeline.text import visible
 
-_WIDTH = 96
-"""Characters shown of a line."""
+_WIDTH = 72
+"""Columns shown of a line: with what stands before it, 80 in all, so that no terminal wraps it away from its caret."""
 
 _MOST_PODS = 10
 
@@ -78,12 +80,24 @@ def _shown(line: Line, reason: str = "") -> Iterator[str]:
     """Show a line around its place, with a caret under it."""
     yield visible(f"    line {line.number:,}: {reason}".rstrip(": "))
     at = line.place or 0
-    begin = max(0, min(at - _WIDTH // 2, len(line.raw) - _WIDTH))
-    end = begin + _WIDTH
-    before = ("…" if begin else "") + _text(line.raw[begin:at])
-    yield "      " + before + _text(line.raw[at:end]) + ("…" if end < len(line.raw) else "")
+    before, after = _around(_text(line.raw[:at]), _text(line.raw[at:]))
+    yield "      " + before + after
     if line.place is not None:
-        yield "      " + " " * len(before) + "^"
+        yield "      " + " " * cell_len(before) + "^"
+
+
+def _around(before: str, after: str) -> tuple[str, str]:
+    """Cut what stands before and after a place so that both fit into a terminal's line; marks where it cut."""
+    room = _WIDTH - min(_WIDTH // 2, cell_len(after))
+    start = _beginning(before[::-1], room)[::-1]
+    end = _beginning(after, _WIDTH - cell_len(start))
+    return "…" * (start != before) + start, end + "…" * (end != after)
+
+
+def _beginning(text: str, cells: int) -> str:
+    """Return as much of a text's beginning as fits into so many columns: some characters take two, some none."""
+    widths = accumulate(cell_len(char) for char in text)
+    return text[: sum(1 for width in takewhile(lambda width: width <= cells, widths))]
 
 
 def _text(raw: bytes) -> str:

@@ -15,6 +15,7 @@ import contextlib
 import io
 import os
 import resource
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -68,6 +69,10 @@ def follow(
     Raises as `load` does; `UsageError` for standard input beside files, since one of them would wait for the other.
     """
     sources = expand(paths).sources
+    if stored := next((source for source in sources if source.open), None):
+        raise UsageError(
+            f"--follow {stored.name}: an object does not grow. Ingest its prefix again, as often as need be"
+        )
     is_pipe = [source.path is None for source in sources]
     if any(is_pipe) and len(sources) > 1:
         raise UsageError("--follow takes `-` or files, not both. Run it twice, with a lake for each")
@@ -75,7 +80,7 @@ def follow(
     with writing(sources, lake_root, mapping=mapping, labels=labels, memory=memory, is_due=timer.is_due) as ingest:
         told, merger = _Told(ingest, tell), _Merger(ingest)
         if any(is_pipe):
-            for _ in ingest.read(sources[0], Pipe(stdin or _stdin(), every, has_to_stop)):
+            for _ in ingest.read(sources[0], Pipe(stdin or sys.stdin.buffer, every, has_to_stop)):
                 told.news()
                 merger.now_and_then()
             told.read.add(sources[0].name)
@@ -83,12 +88,6 @@ def follow(
             _Following(ingest, paths, told, every).run(timer, merger, has_to_stop)
     told.news()
     return told.summary(expand(paths, told.refusal).skipped)
-
-
-def _stdin() -> BinaryIO:
-    import sys
-
-    return sys.stdin.buffer
 
 
 @dataclass

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow.compute as pc
@@ -19,6 +18,7 @@ from pipeline.errors import InputError
 from pipeline.ingest import blocks, dialects, odd, wrappers
 from pipeline.ingest.fields import FieldMap
 from pipeline.ingest.shapes import LINE_LIMIT, Block, Parsed, Records, Source
+from pipeline.ingest.sources import opened
 
 MOST_SHOWN = 3
 """Lines shown of each kind of trouble, and of noise."""
@@ -141,12 +141,10 @@ def explain(source: Source, fields: FieldMap, *, most_lines: int = 0, stdin: Bin
     try:
         if source.path is None:
             return _explain(source, stdin or sys.stdin.buffer, fields, most_lines)
-        with Path(source.path).open("rb") as file:
+        with opened(source) as file:
             return _explain(source, file, fields, most_lines)
     except blocks.Broken as error:
         raise InputError(f"{source.name}: {error}. Check the file and its disk") from error
-    except OSError as error:
-        raise InputError(f"{source.name}: cannot be read: {error.strerror}. Check its rights") from error
 
 
 def _explain(source: Source, raw: BinaryIO, fields: FieldMap, most_lines: int) -> Explanation:

@@ -28,7 +28,7 @@ from pipeline.ingest.limits import Limits, within
 from pipeline.ingest.pipe import Pipe
 from pipeline.ingest.reading import Reading
 from pipeline.ingest.shapes import RAW_LIMIT, Block, Context, Reject, Source
-from pipeline.ingest.sources import expand, total_bytes
+from pipeline.ingest.sources import expand, opened, total_bytes
 from pipeline.lake.layout import Lake, create_lake
 from pipeline.lake.ledger import (
     HEAD_BYTES,
@@ -152,12 +152,10 @@ def _refuse_binary(source: Source) -> None:
     if source.path is None or not source.is_named:
         return
     try:
-        with Path(source.path).open("rb") as file:
+        with opened(source) as file:
             head = blocks.read_fully(blocks.open_text(file), HEAD_BYTES)
     except blocks.Broken as error:
         raise InputError(f"{source.path}: {error}. Check the file and its disk") from error
-    except OSError as error:
-        raise InputError(f"{source.path}: cannot be read: {error.strerror}. Check its rights") from error
     if reason := blocks.binary_reason(head):
         raise InputError(f"{source.path}: {reason}. Name log files, or the folder that holds them")
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from pipeline.errors import InputError
 from pipeline.ingest import copies
 from pipeline.ingest.blocks import Broken, Text, open_text, push_back, read_fully
 from pipeline.ingest.pipe import Pipe
 from pipeline.ingest.shapes import Source
+from pipeline.ingest.sources import opened
 from pipeline.lake.ledger import HEAD_BYTES, STARTS, Load, digest
 
 _SPOOL_BYTES = 64 << 20
@@ -153,10 +153,7 @@ def _opener(
             return open_text(held)
 
         return back, lambda: None, held.tell
-    try:
-        file = stack.enter_context(Path(source.path).open("rb"))  # noqa: SIM115 - the stack is the context
-    except OSError as error:
-        raise InputError(f"{source.path}: cannot be read: {error.strerror}. Check its rights") from error
+    file = stack.enter_context(opened(source))
 
     def anew() -> Text:
         file.seek(0)

@@ -3,7 +3,7 @@
 Stages do not import one another, so what travels between them is declared here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import BinaryIO
@@ -38,6 +38,8 @@ class Source:
     """Whether the user named it, rather than a folder holding it."""
     opened: BinaryIO | None = None
     """The file, where it is held open because its path may lead to another one by now."""
+    open: Callable[[], BinaryIO] | None = None
+    """Opens it, where it is an object of a store; `path` is then its URL."""
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,22 @@
-"""Which files an ingest reads: expands paths, folders, globs and `-`, and checks that each can be opened.
+"""Which files an ingest reads: expands paths, folders, globs, URLs and `-`, and checks that each can be opened.
 
 Everything is checked before anything is written, so that a mistyped path never leaves half a night in the lake. A file
 that the user names is always read; a folder's hidden files, and those that evidently hold no log, are left out and
 named, so that leaving out is never silent. A file is listed once, however many of the paths lead to it.
 """
 
+import errno
 import glob
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, why
+from pipeline.ingest import stores
 from pipeline.ingest.shapes import Source
 
 STDIN = "-"
@@ -38,7 +42,7 @@ class Expansion:
 
 
 def expand(paths: Sequence[str | os.PathLike[str]], tell: Tell | None = None) -> Expansion:
-    """Turn paths, folders, globs and `-` into sources, each file once.
+    """Turn paths, folders, globs, URLs of object stores and `-` into sources, each file once.
 
     Raises `InputError` for a path that is missing, cannot be opened or is no regular file, and for a glob that matches
     nothing; with `tell`, it is told instead, and what can be read is returned.
@@ -48,7 +52,7 @@ def expand(paths: Sequence[str | os.PathLike[str]], tell: Tell | None = None) ->
     for path in paths:
         try:
             for source in _expand_one(os.fspath(path), skipped, tell):
-                key = os.path.realpath(source.path) if source.path else STDIN
+                key = source.name if source.open or not source.path else os.path.realpath(source.path)
                 if key not in found or (source.is_named and not found[key].is_named):
                     found[key] = source
         except InputError as error:
@@ -60,7 +64,11 @@ def expand(paths: Sequence[str | os.PathLike[str]], tell: Tell | None = None) ->
 
 def _expand_one(path: str, skipped: dict[str, None], tell: Tell | None) -> Iterator[Source]:
     if path == STDIN:
+        if sys.stdin is None:
+            raise InputError("-: standard input is closed. Pipe something in, or name files")
         yield Source(STDIN_NAME, None, None, is_named=True)
+    elif stores.is_url(path):
+        yield from _stored(path, skipped)
     elif Path(path).is_dir():
         yield from _walk(path, skipped, tell)
     elif not os.path.lexists(path) and glob.has_magic(path):
@@ -81,15 +89,53 @@ def _glob(pattern: str, skipped: dict[str, None], tell: Tell | None) -> Iterator
             yield from _files(match, tell, is_named=True)
 
 
+def _stored(url: str, skipped: dict[str, None]) -> Iterator[Source]:
+    for source, key in stores.expand(url):
+        if not source.is_named and (_is_no_log(key) or any(map(_is_hidden, key.split("/")))):
+            skipped[source.name] = None
+        else:
+            yield source
+
+
 def _walk(folder: str, skipped: dict[str, None], tell: Tell | None) -> Iterator[Source]:
-    for parent, folders, names in os.walk(folder, onerror=_refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    entered = {os.path.realpath(folder)}
+    for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        folders[:] = [name for name in _links_last(parent, folders) if _is_entered_first(parent, name, entered)]
         for name in sorted(names):
             path = Path(parent, name).as_posix()
-            if name.startswith(".") or Path(name).suffix.lower() in NO_LOGS:
+            if _is_hidden(name) or _is_no_log(name) or _is_no_file(path):
                 skipped[path] = None
             else:
                 yield from _files(path, tell, is_named=False)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
+
+
+def _is_no_log(name: str) -> bool:
+    return Path(name).suffix.lower() in NO_LOGS
+
+
+def _links_last(parent: str, folders: Iterable[str]) -> list[str]:
+    visible = (name for name in folders if not _is_hidden(name))
+    return sorted(visible, key=lambda name: (Path(parent, name).is_symlink(), name))
+
+
+def _is_entered_first(parent: str, name: str, entered: set[str]) -> bool:
+    """Say whether a folder was not entered yet, by whatever link; a link may lead to a folder above itself."""
+    real = os.path.realpath(Path(parent, name))
+    is_new = real not in entered
+    entered.add(real)
+    return is_new
+
+
+def _is_no_file(path: str) -> bool:
+    """Say whether what a folder holds is a pipe or a socket, or a link that leads nowhere."""
+    try:
+        return not stat.S_ISREG(Path(path).stat().st_mode)
+    except OSError as error:
+        return error.errno == errno.ELOOP or (error.errno == errno.ENOENT and os.path.lexists(path))
 
 
 def _files(path: str, tell: Tell | None, *, is_named: bool) -> Iterator[Source]:
@@ -121,6 +167,14 @@ def _file(path: str, *, is_named: bool) -> Source:
         raise InputError(f"{path}: cannot be read: {error.strerror}. Check its rights") from error
     name = Path(os.path.abspath(path)).as_posix()  # noqa: PTH100 - a link keeps the name that tells its pod
     return Source(name, path, status.st_size, is_named)
+
+
+def opened(source: Source) -> BinaryIO:
+    """Open a file, or an object of a store. Raises `InputError`."""
+    try:
+        return source.open() if source.open else Path(source.path or "").open("rb")
+    except OSError as error:
+        raise InputError(f"{source.path}: cannot be read: {why(error)}. Check its rights") from error
 
 
 def total_bytes(sources: Iterable[Source]) -> int | None:
