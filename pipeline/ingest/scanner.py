@@ -92,8 +92,8 @@ def _new_chunk() -> Chunk:
     offsets = np.empty((plain, _STRIDE), np.int32)
     offsets[:, 0] = 0
     return Chunk(
-        np.empty((coded, _STRIDE), np.int32),
-        np.empty((number, _STRIDE), np.int64),
+        np.full((coded, _STRIDE), -1, np.int32),
+        np.full((number, _STRIDE), -1, np.int64),
         offsets,
         np.empty((plain, TEXT_BYTES), np.uint8),
         np.empty(CHUNK_ROWS, np.int64),

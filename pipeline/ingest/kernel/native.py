@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import llvmlite
 import llvmlite.binding as llvm
 
 from pipeline.ingest.kernel.layout import Distinct, Keys, Lines, Rows
@@ -93,9 +93,9 @@ def _machine_code() -> bytes:
 
 
 def _fingerprint() -> str:
-    """Digest what the object file depends on: the kernel's text, the compilers, the processor."""
+    """Digest what the object file depends on: the kernel's text, the compiler (numba goes with LLVM), the processor."""
     texts = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
-    others = [version("numba"), version("llvmlite"), llvm.get_host_cpu_name(), _features()]
+    others = [llvmlite.__version__, llvm.get_host_cpu_name(), _features()]
     return hashlib.sha256(b"\0".join([*texts, *(other.encode() for other in others)])).hexdigest()[:16]
 
 

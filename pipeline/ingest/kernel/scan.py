@@ -196,12 +196,17 @@ def _compare_addresses(row, distinct, rows):
     put_byte(rows.compared + rows.stride + row, last)
 
 
-@njit(nogil=True, inline="always")
-def _clear(row, keys, rows):
+@njit(nogil=True)
+def _clear(row, rows):
+    """Empty a row that an odd line may have begun; what was never begun is empty."""
     for slot in range(rows.coded_columns):
         put_int(rows.codes + 4 * (slot * rows.stride + row), -1)
     for slot in range(rows.number_columns):
         put_long(rows.numbers + 8 * (slot * rows.stride + row), -1)
+
+
+@njit(nogil=True, inline="always")
+def _begin(row, keys, rows):
     for slot in range(rows.plain_columns):
         cell = rows.offsets + 4 * (slot * rows.stride + row)
         put_int(cell + 4, get_int(cell))
@@ -230,7 +235,7 @@ def _object(p, end, row, keys, distinct, rows):
     """Read the object at p into a row; says what became of it, and where it ends."""
     line = get_long(keys.lines) + 1
     put_long(keys.lines, line)
-    _clear(row, keys, rows)
+    _begin(row, keys, rows)
     last, is_log, begin = keys.beginning, np.int64(0), p
     while True:
         p += 1
@@ -311,6 +316,7 @@ def scan(p, lines, keys, distinct, rows, row, line_number, context, is_partial):
             row += 1
             p += 1
         elif fate == ODD:
+            _clear(row, rows)
             p = line_end(line, lines.end) + 1
             odd = lines.odd + 24 * odd_count
             put_long(odd, line - lines.start)
