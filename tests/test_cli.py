@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import duckdb
 import pytest
 
 from pipeline.cli import cli, options
+from pipeline.command import leave
 from pipeline.query import render
 from tests.conftest import SAMPLES
 
@@ -21,8 +24,8 @@ GOOD = (SAMPLES / "app_down.jsonl").read_text().splitlines()[0]
 PROGRAM = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from pipeline.cli import cli
-cli()
+from pipeline.command import main
+main()
 """
 
 
@@ -462,6 +465,54 @@ def test_a_reader_that_closes_early_is_no_error(samples_lake):
 
     assert said == ""
     assert running.returncode == 0
+
+
+def test_an_interrupt_while_python_still_loads_is_quiet():
+    """Ctrl-C in the first half second: the documented code, and not a word."""
+    early = """
+import os, signal, sys
+class PressesCtrlC:
+    def find_spec(self, name, *_):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, PressesCtrlC())
+"""
+    program = PROGRAM.replace("from pipeline", early + "from pipeline")
+    ran = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, check=False)
+
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("Query interrupted"), duckdb.InvalidInputException("KeyboardInterrupt")]
+)
+def test_an_interrupt_that_duckdb_takes_for_itself_is_one(meshlog, samples_lake, monkeypatch, error):
+    """DuckDB turns a Ctrl-C into an error of its own."""
+
+    def fails(*_: object, **__: object) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise error
+
+    monkeypatch.setattr("pipeline.query.session.open_session", fails)
+    given = signal.signal(signal.SIGINT, leave)
+    try:
+        ran = meshlog("status", "--lake", samples_lake)
+    finally:
+        signal.signal(signal.SIGINT, given)
+
+    assert (ran.code, ran.err) == (130, "meshlog: interrupted; what was committed before stays\n")
+
+
+def test_a_full_disk_behind_stdout_is_one_message(samples_lake):
+    """What cannot be written is told in words, with code 1."""
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-c", PROGRAM, "sql", "from loads", "--lake", samples_lake],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+
+    assert (ran.returncode, ran.stderr) == (1, "meshlog: output: No space left on device\n")
 
 
 def test_a_long_query_can_be_interrupted(empty_lake):

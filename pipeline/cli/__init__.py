@@ -5,8 +5,11 @@ Nothing heavy is imported before a verb runs, so that help and completion answer
 
 import gc
 import os
+import signal
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import click
 
@@ -27,10 +30,9 @@ from pipeline.cli.shell import shell
 from pipeline.cli.sql import sql
 from pipeline.cli.status import status
 from pipeline.cli.trace import trace
+from pipeline.command import INTERRUPTED, leave
 from pipeline.errors import MeshlogError
 from pipeline.text import visible
-
-INTERRUPTED = 130
 
 # no verb uses linear algebra, whose threads, started with NumPy, spin for a tenth of a second before they sleep
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -44,19 +46,53 @@ class Meshlog(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb that was typed."""
+        pressed: list[int] = []
         try:
-            return super().invoke(ctx)
+            with _interrupts(pressed):
+                return super().invoke(ctx)
         except MeshlogError as error:
             lines = (visible(line) for line in str(error).splitlines())
             click.echo("meshlog: " + "\n".join(lines), err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("meshlog: interrupted; what was committed before stays", err=True)
-            ctx.exit(INTERRUPTED)
-        except BrokenPipeError:
-            # the reader has seen enough; without this Python complains when it flushes stdout at its end
+            _interrupted(ctx)
+        except OSError as error:
+            # what is left of stdout goes nowhere: Python would complain when it flushes it at its end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(0)
+            if isinstance(error, BrokenPipeError):
+                ctx.exit(0)
+            click.echo(f"meshlog: {visible(str(error.filename or 'output'))}: {error.strerror}", err=True)
+            ctx.exit(1)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception:
+            # DuckDB makes errors of its own of an interrupt, while it loads and later
+            if not pressed:
+                raise
+            _interrupted(ctx)
+
+
+@contextmanager
+def _interrupts(pressed: list[int]) -> Iterator[None]:
+    """Let Ctrl-C be an exception where it would end the command at once, and keep in mind that it was pressed."""
+
+    def interrupt(number: int, _: object) -> NoReturn:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is not leave:
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, leave)
+
+
+def _interrupted(ctx: click.Context) -> NoReturn:
+    click.echo("meshlog: interrupted; what was committed before stays", err=True)
+    ctx.exit(INTERRUPTED)
 
 
 @click.group(

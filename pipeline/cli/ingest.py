@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.options import lake_option
+from pipeline.command import INTERRUPTED
 from pipeline.errors import UsageError
 from pipeline.text import visible
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 FAILED = 1
 
 TOO_MANY_REJECTS = 4
-
-INTERRUPTED = 130
 
 
 @click.command(short_help="Read access logs into the lake.")

@@ -68,4 +68,5 @@ def _refuse_writing_parts(connection: duckdb.DuckDBPyConnection, sql: str) -> No
 
 
 def _refusal(kind: str) -> QueryError:
-    return QueryError(f"a {kind.lower()} statement is refused: queries only read. Write results with -o FILE")
+    article = "an" if kind[0] in "AEIOU" else "a"
+    return QueryError(f"{article} {kind.lower()} statement is refused: queries only read. Write results with -o FILE")
