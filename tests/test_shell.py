@@ -12,7 +12,7 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
 from pipeline.cli.editing import SqlCompleter, is_complete
-from pipeline.cli.prompt import statements
+from pipeline.cli.prompt import Shell, _try, statements
 from pipeline.query.session import open_session
 
 PROGRAM = "from pipeline.cli import cli; cli()"
@@ -90,6 +90,32 @@ def test_describe_and_help_say_what_there_is(meshlog, samples_lake):
     assert "one row per access-log line" in ran.out
     assert "--limit  how many rows at most" in ran.out
     assert ".timing on|off" in ran.out
+
+
+def test_tables_are_listed_before_the_steps_to_them(meshlog, samples_lake):
+    """What people ask stands first, then what the mesh's configuration is, and the steps between in one list."""
+    out = meshlog("shell", "--lake", samples_lake, stdin=".tables\n").out
+    tables, steps = out.split("Steps on the way to these: ")
+
+    assert tables.index("\nhops ") < tables.index("\ntraces ") < tables.index("\nmesh_clusters ")
+    assert "paired_lines" in steps
+    assert "paired_lines" not in tables
+
+
+def test_reading_in_the_pager_is_no_time_of_the_answer(samples_lake, monkeypatch, capsys):
+    """The time that is told ends when the answer is there."""
+    passed = [0.0]
+    monkeypatch.setattr("pipeline.cli.prompt.time.perf_counter", lambda: passed[0])
+    monkeypatch.setattr(
+        "pipeline.cli.prompt.click.echo_via_pager", lambda *_, **__: passed.__setitem__(0, passed[0] + 60)
+    )
+    for stream in ("stdin", "stdout"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True)
+    with open_session(samples_lake) as session:
+        _try(Shell(session, None), "from range(1000);")
+
+    assert passed == [60.0]
+    assert "0.000 s" in capsys.readouterr().err
 
 
 # ---------- a terminal

@@ -25,7 +25,7 @@ Written by `python -m tests.test_tables` from the files under [`sql/`](../sql) a
 
 def shown(model: Model) -> bool:
     """Say whether a model is one that people ask: not a step between two others."""
-    return model.name == "hops" or (model.layer in ("staging", "marts") and model.name not in INTERNAL)
+    return not model.is_step and model.name not in INTERNAL
 
 
 def page() -> str:

@@ -44,6 +44,8 @@ class Shell:
     format: str = "table"
     has_timing: bool = True
     has_pager: bool = True
+    answered_at: float = 0.0
+    """When the last answer was there, by `time.perf_counter`, before anybody read it in a pager."""
 
 
 def run_prompt(session: Session, own: Path | None) -> None:
@@ -83,7 +85,7 @@ def _try(shell: Shell, statement: str) -> bool:
         if not _obey(shell, statement):
             return False
         if shell.has_timing:
-            took = f"{time.perf_counter() - began:.3f} s"
+            took = f"{max(shell.answered_at - began, 0):.3f} s"
             click.secho(took, dim=has_colour() or None, reset=has_colour(), err=True)
     except MeshlogError as error:
         click.echo("\n".join(visible(line) for line in str(error).splitlines()), err=True)
@@ -148,9 +150,14 @@ def _pair(typed: str) -> tuple[str, str]:
 
 
 def _tables(session: Session, width: int) -> Iterator[str]:
-    room = max(len(name) for name in session.tables) + 2
-    for name in session.tables:
+    """List the tables, the mesh's configuration behind what the logs tell, and the steps on the way to them last."""
+    tables = [name for name in session.tables if not session.models[name].is_step]
+    steps = [name for name in session.tables if session.models[name].is_step]
+    room = max(map(len, tables)) + 2
+    for name in sorted(tables, key=lambda name: name.startswith("mesh_")):
         yield from (line.text for line in folded(f"{name:<{room}}", visible(session.models[name].grain), width))
+    yield ""
+    yield from (line.text for line in folded("Steps on the way to these: ", ", ".join(steps), width))
 
 
 def _columns(session: Session, table: str, width: int) -> Iterator[str]:
@@ -165,12 +172,14 @@ def _answer(shell: Shell, query: str, parameters: Mapping[str, Any] | None = Non
         _show(as_seen(shell.session, query, shell.format, parameters), shell)
     else:
         answer(shell.session, query, shell.format, None, parameters)
+        shell.answered_at = time.perf_counter()
 
 
 def _show(text: str, shell: Shell) -> None:
     """Print a text, through the pager where it is longer than the screen."""
     import shutil
 
+    shell.answered_at = time.perf_counter()
     is_long = text.count("\n") >= shutil.get_terminal_size().lines
     if is_long and shell.has_pager and sys.stdin.isatty() and sys.stdout.isatty():
         click.echo_via_pager(text.removesuffix("\n"), color=has_colour())

@@ -46,6 +46,11 @@ class Model:
         """`view` or `table`, as the session makes it."""
         return "view" if self.layer == "staging" or self.name in VIEWS else "table"
 
+    @property
+    def is_step(self) -> bool:
+        """Whether it is only on the way to other tables: hops is what people ask, though marts are made of it."""
+        return self.layer == "intermediate" and self.name != "hops"
+
 
 def load_models(folder: Path | None = None) -> dict[str, Model]:
     """Read every model below `folder`, the product's own where it is None, by name."""
@@ -85,12 +90,12 @@ def named_in(sql: str, names: Iterable[str]) -> set[str]:
 
 
 def table_named(name: str, tables: Iterable[str]) -> str:
-    """Return `name` where it is one of `tables`. Raises `UsageError` with the names that are near, or else all."""
+    """Return `name` where it is one of `tables`. Raises `UsageError` with the names that are near."""
     known = list(tables)
     if name in known:
         return name
     near = get_close_matches(name, known, n=3, cutoff=0.6)
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known are {', '.join(known)}"
+    hint = f"Did you mean {' or '.join(near)}?" if near else ".tables in meshlog shell lists them"
     raise UsageError(f"{visible(name) or '(nothing)'} is no table. {hint}")
 
 

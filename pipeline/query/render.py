@@ -88,10 +88,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
+_LEAST = 16
+"""Columns of the terminal below which a table's cell is no longer folded: a row is then written as a record."""
+
+
 def _as_table(texts: Texts, width: int | None, colour: bool) -> str:
     if texts.columns == ["explain_key", "explain_value"]:
         # a plan is a drawing of many lines: a cell would break it
         return "".join(f"{visible(line)}\n" for _, plan in texts.rows for line in (plan or "").splitlines())
+    if width and _least_width(texts) > width:
+        return _as_records(texts, width, colour)
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -106,8 +112,40 @@ def _as_table(texts: Texts, width: int | None, colour: bool) -> str:
     # without a terminal a table is as wide as it needs to be: a pipe folds nothing
     console = Console(file=out, width=width or 10_000, force_terminal=colour, no_color=not colour, highlight=False)
     console.print(table)
-    rows = len(texts.rows)
-    return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines()) + f"({rows} row{'s' * (rows != 1)})\n"
+    return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines()) + _counted(texts)
+
+
+def _least_width(texts: Texts) -> int:
+    """Return the columns that a table needs with its texts folded as far as they stay readable, its numbers whole."""
+    from rich.cells import cell_len
+
+    def least(place: int) -> int:
+        longest = max((cell_len(visible(row[place] or "")) for row in texts.rows), default=0)
+        return max(longest if texts.is_number[place] else min(longest, _LEAST), cell_len(visible(texts.columns[place])))
+
+    return sum(map(least, range(len(texts.columns)))) + 3 * (len(texts.columns) - 1)
+
+
+def _as_records(texts: Texts, width: int, colour: bool) -> str:
+    """Write a line for each value, under a line for each row: for rows that are wider than the terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=io.StringIO(), width=width)
+    names = [visible(name) for name in texts.columns]
+    room = min(max(map(len, names)), width // 2) + 2
+    written = []
+    for number, row in enumerate(texts.rows, 1):
+        head = f"row {number} ".ljust(width, "\N{BOX DRAWINGS LIGHT HORIZONTAL}")
+        written.append(f"\x1b[1m{head}\x1b[0m\n" if colour else f"{head}\n")
+        for name, value in zip(names, row, strict=True):
+            folded = Text(visible(value or "")).wrap(console, width - room, overflow="fold")
+            written += [f"{'' if line else name:<{room}}{text}".rstrip() + "\n" for line, text in enumerate(folded)]
+    return "".join(written) + _counted(texts)
+
+
+def _counted(texts: Texts) -> str:
+    return f"({len(texts.rows)} row{'s' * (len(texts.rows) != 1)})\n"
 
 
 def _as_markdown(texts: Texts) -> str:

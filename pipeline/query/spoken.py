@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.errors import NoDataError
 from pipeline.query.models import question
 from pipeline.query.session import Session
-from pipeline.text import visible
+from pipeline.text import visible, whom
 
 Row = dict[str, Any]
 
@@ -58,7 +58,7 @@ def _finding(number: int, row: Row, citations: list[Row], width: int) -> Iterato
     yield Line(visible(f"{number}. {row['cause']}: {row['title']}"), is_head=True)
     facts = {
         "either": " or ".join(row["candidates"] or []),
-        "culprit": row["culprit_service"] or ("not known" if row["cause"] == "unknown" else "outside the mesh"),
+        "culprit": whom(row["culprit_service"], row["cause"], row["service"]),
         "at": f"{', '.join(row['callers'] or ['outside'])} -> {where}",
         "calls": f"{row['calls']:,} of {row['edge_calls']:,} ({row['edge_rate']:.1%}), {row['failed_calls']:,} failed",
         "client": row["client_evidence"] or "no line",
@@ -143,8 +143,8 @@ _ALL = 1 << 31
 def _trace(trace: Row, calls: list[Row], links: list[Row], width: int) -> Iterator[Line]:
     yield Line(visible(f"request {trace['request_id'] or '(no id)'}"), is_head=True)
     either = f" (either {' or '.join(trace['candidates'])})" if trace["candidates"] else ""
-    whom = trace["culprit_service"] or ("not known" if trace["cause"] == "unknown" else "outside the mesh")
-    verdict = f"{trace['cause']}{either}, culprit {whom}" if trace["cause"] else "well"
+    culprit = whom(trace["culprit_service"], trace["cause"], trace["root_service"])
+    verdict = f"{trace['cause']}{either}, culprit {culprit}" if trace["cause"] else "well"
     request = _cut(visible(f"{trace['method'] or trace['kind']} {trace['path'] or ''}"), width // 2)
     shown = f"{moment(trace['started_at'])}  {request}  {trace['response_code']}  {trace['duration_ms']} ms  {verdict}"
     if len(shown) > width - 2:
