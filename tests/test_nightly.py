@@ -216,6 +216,8 @@ def test_a_mesh_of_300_services_fits_a_page(tmp_path):
     assert report["error_budgets"]["found"] == 300
     assert report["graph_edges"]["found"] == 300
     assert "And 264 more edges" in page.read_text()
+    assert page.read_text().count('<article class="finding"') == 25
+    assert page.read_text().count('<details><summary>  <h3 id="finding-') == 20
     assert "And 275 more services" in page.read_text()
 
 

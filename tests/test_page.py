@@ -209,6 +209,29 @@ def test_drawings_stay_inside_their_frames(opened):
             assert outside == []
 
 
+def test_names_and_outcomes_of_drawings_are_whole(opened):
+    """A gateway's long name in the graph, and what a line of a waterfall says of a failure, are not cut on a screen."""
+    page = opened("samples").page
+    drawn = page.locator(".chart:visible text").all_text_contents()
+
+    assert "istio-ingressgateway.istio-system" in drawn
+    assert any(each.startswith("connect_refused: 503 URX,UF, ") for each in drawn)
+
+
+@pytest.mark.parametrize("name", ["samples", "wide"])
+def test_tables_fit_a_screen(opened, name):
+    """On a wide screen no table has to be scrolled to see its last column."""
+    page = opened(name).page
+
+    assert (
+        page.evaluate(
+            "[...document.querySelectorAll('section > .scroll')].filter(box => box.scrollWidth > box.clientWidth)"
+            ".map(box => box.getAttribute('aria-label'))"
+        )
+        == []
+    )
+
+
 def test_hostile_lines_are_text(opened):
     """Tags, quotes, template marks, terminal escapes and direction marks of a log are read as text, and run nothing."""
     found = opened("hostile")
@@ -240,3 +263,5 @@ def test_a_printed_page_is_black_on_white(opened):
     assert page.locator(".chart.wide:visible").count() == 13
     assert page.locator(".chart.picture:visible").count() == 1
     assert not page.locator("nav").is_visible()
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = false)")
+    assert page.locator(".finding h3:visible").count() == page.locator(".finding").count() > 5

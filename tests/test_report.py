@@ -11,6 +11,7 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -299,6 +300,31 @@ def test_one_sided_lines_make_a_page(tmp_path):
         assert "No answered call was logged from both sides" in page
 
 
+@pytest.mark.parametrize(
+    ("side", "known", "saw", "culprit"),
+    [
+        (0, 0, "Calls between services, as their callers saw them", "cart.shop"),
+        (1, 0, "Calls between services, as the called proxies saw them", "not known"),
+    ],
+)
+def test_one_sided_failures_are_told_as_such(tmp_path, side, known, saw, culprit):
+    """The page says who saw the calls, that the other side is missing, and names nobody whom no line names."""
+    failed = {"response_code": 503, "response_flags": "UF"}
+    lines = [each for number in range(3) for each in list(call(number, number * 1000, **failed))[side : side + 1]]
+    page = texts_of(page_of(tmp_path, *lines))
+
+    assert saw in page
+    assert f"{known} of 3 failed calls were logged by each side that took part" in page
+    assert f"{culprit} " in page.split("What cost the most requests stands first.")[1][:20]
+
+
+def test_failures_that_callers_do_not_see_are_counted_beside_budgets(written):
+    """A gRPC call that fails in its status is none of the failed calls of budgets, and their coverage says so."""
+    page = texts_of(written)
+
+    assert page.count("; 3 calls failed though the caller's line tells success.") == 2
+
+
 def test_rejects_and_damage_are_stated_first(tmp_path):
     """Rejected lines and sources that could not be read to the end stand in the summary."""
     bad = [b'{"start_time":"yesterday","response_code":200,"duration":1}\n'] * 3
@@ -312,8 +338,9 @@ def test_long_results_are_cut_and_counted(tmp_path):
     page = page_of(tmp_path, *large_lines())
 
     assert page.stat().st_size < 2_000_000
-    assert re.search(r"And \d+ more findings: meshlog sql \"from diagnoses\"", texts_of(page))
-    assert re.search(r"And 37 more calls: meshlog sql", texts_of(page))
+    asked = rf"meshlog sql --lake {tmp_path}/lake --since 2021-02-18T00:00:00Z --until 2021-02-19T00:00:00Z"
+    assert re.search(rf"And \d+ more findings: {asked} \"from diagnoses\"", texts_of(page))
+    assert re.search(rf"And 37 more calls: {asked} \"from trace_spans where", texts_of(page))
 
 
 # ---------- no page
@@ -332,6 +359,18 @@ def test_an_empty_lake_says_how_to_fill_it(empty_lake, tmp_path):
     """An empty lake ends with exit code 5 and names the next command."""
     with pytest.raises(NoDataError, match="meshlog ingest PATH"):
         write_nightly(empty_lake, day_period(DAY), tmp_path / "out")
+
+
+@pytest.mark.parametrize("day", ["last", "2021-02-18"])
+def test_a_lake_of_rejects_says_how_to_see_them(meshlog, tmp_path, day):
+    """Lines were read and none is a row: that is no empty lake."""
+    (tmp_path / "log.jsonl").write_bytes(b'{"start_time":"yesterday","response_code":200,"duration":1}\n' * 3)
+    load([str(tmp_path / "log.jsonl")], tmp_path / "lake")
+    ran = meshlog("report", "--lake", tmp_path / "lake", "--date", day, "--out", tmp_path / "out")
+
+    assert ran.code == 5
+    assert "of 3 lines read 3 were rejected" in ran.err
+    assert "from quarantine" in ran.err
 
 
 def test_many_days_are_named_by_their_ends(tmp_path):
@@ -506,6 +545,14 @@ def test_a_command_can_be_pasted_into_a_shell(written, tmp_path):
 def test_times_carry_the_unit_that_fits(value, shown):
     """A time is printed in the unit a reader would choose, held together with it."""
     assert text.ms(value) == shown.replace(" ", "\u00a0")
+
+
+def test_figures_are_as_short_as_they_can_be():
+    """Times that are all 0 are one 0, a factor has its thousands apart, a minute no seconds."""
+    assert text.spread([0, 0.0, None]) == "0\u00a0ms"
+    assert text.spread([0, 0.5, 2]) == "0\u00a0/\u00a00.5\u00a0/\u00a02\u00a0ms"
+    assert text.factor(999.99) == "1,000\u00d7"
+    assert text.minute(datetime(2021, 2, 18, 7, 8, tzinfo=UTC), ZoneInfo("UTC")) == "07:08"
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ def _rows_of_bars(width: int, bars: Sequence[alt.Chart]) -> Spec:
     figure = row.mark_text(align="right", **place)
     texts = (
         label.encode(x=alt.value(0), text=f"{'label' if is_wide else 'short_label'}:N"),
-        figure.encode(x=alt.value(width), text="figure:N"),
+        figure.encode(x=alt.value(width), text=f"{'figure' if is_wide else 'short_figure'}:N"),
     )
     return spec_of(alt.layer(*bars, *texts, data=ROWS, width=width, height=alt.Step(26 if is_wide else 40)))
 
@@ -192,9 +192,9 @@ def _bars(chart: alt.Chart, width: int, inset: int = 0) -> alt.Chart:
     return bars
 
 
-def _time(field: str, width: int) -> alt.X:
-    """Place a time in milliseconds between labels and figures; on a phone under them, with room for the last tick."""
-    left, right = (292, width - 176) if width == WIDE else (0, width - 24)
+def _time(field: str, width: int, figure: int) -> alt.X:
+    """Place milliseconds between labels and `figure` pixels of figures; on a phone under both, with room for a tick."""
+    left, right = (284, width - figure) if width == WIDE else (0, width - 24)
     axis = alt.Axis(title=None, labelExpr=_TIME, tickCount=5 if width == WIDE else 3, labelFlush=True)
     return alt.X(field, axis=axis, scale=alt.Scale(range=[left, right], nice=False, domain=_from_zero(1)))
 
@@ -216,7 +216,7 @@ def _parts(width: int) -> Spec:
     place = f"indexof({list(PARTS)}, datum.part)"
     folded = alt.Chart(ROWS).transform_fold(list(PARTS), as_=["part", "time"]).transform_calculate(place=place)
     bars = _bars(folded, width).encode(
-        x=_time("time:Q", width).stack("zero"),
+        x=_time("time:Q", width, figure=96).stack("zero"),
         y=_row(),
         color=alt.Color("part:N", legend=None, scale=colours),
         order="place:Q",
@@ -232,15 +232,16 @@ def _service(position: int, row: Row) -> Row:
     }
 
 
-def _texts(name: str, figure: str, indent: int) -> Row:
+def _texts(name: str, figure: str, indent: int, short_figure: str | None = None) -> Row:
     """Cut the texts of a row to what a drawing has room for: Vega would measure every letter of long ones, slowly."""
-    figure = short(figure, 26)
+    beside = short(short_figure or figure, 26)
     width = 36 - 2 * indent
     return {
         "indent": indent,
-        "figure": figure,
+        "figure": short(figure, 36),
+        "short_figure": beside,
         "label": short(name, width),
-        "short_label": short(name, min(width, 44 - 2 * indent - len(figure))),
+        "short_label": short(name, min(width, 44 - 2 * indent - len(beside))),
     }
 
 
@@ -260,7 +261,7 @@ def _intervals(width: int) -> Spec:
 def _interval(width: int, side: str, colour: str, failed: str, inset: int) -> alt.Chart:
     logged = alt.Chart(ROWS).transform_filter(f"isValid(datum.{side}_from_ms)")
     return _bars(logged, width, inset).encode(
-        x=_time(f"{side}_from_ms:Q", width),
+        x=_time(f"{side}_from_ms:Q", width, figure=264),
         x2=f"{side}_to_ms:Q",
         y=_row(),
         color=alt.condition("datum.failed", alt.value(f"var(--{failed})"), alt.value(f"var(--{colour})")),
@@ -271,15 +272,17 @@ def _call(row: Row) -> Row:
     """Name a call as the waterfall shows it: indented by its depth, its outcome in words and not by colour alone."""
     again = f" (try {row['attempt']} of {row['attempts']})" if row["attempts"] > 1 else ""
     began = row["cause"] if row["culprit_hop_id"] == row["hop_id"] else None
-    outcome = f"{began}:" if began else "failed" if row["is_error"] else ""
-    words = (outcome, str(row["response_code"]), row["client_flags"] or row["server_flags"])
+    answer = " ".join(filter(None, (str(row["response_code"]), row["client_flags"] or row["server_flags"])))
+    answer += f", {ms(row['duration_ms'])}"
+    failed = "failed " if row["is_error"] else ""
     return {name: row[name] for name in _TIMES} | {
         "position": row["position"],
         "failed": row["is_error"],
         **_texts(
             ("\N{BALLOT X} " if row["is_error"] else "") + _name(row) + again,
-            f"{' '.join(filter(None, words))}, {ms(row['duration_ms'])}",
+            f"{began}: {answer}" if began else failed + answer,
             min(row["depth"], 8),
+            f"begun: {answer}" if began else failed + answer,
         ),
     }
 

@@ -15,7 +15,7 @@ from pipeline.query.session import Session, Window, open_session
 from pipeline.report.objectives import Objectives
 from pipeline.report.periods import Earlier, Period
 from pipeline.report.questions import Answer, ask, flags_of
-from pipeline.report.text import count, rate
+from pipeline.report.text import count, rate, things
 
 LIMITS = {
     "findings": 25,
@@ -151,7 +151,7 @@ def verdict(facts: Facts) -> Sentence:
 
 
 _RESTS_ON = {
-    "findings": "both sides of {known} of {total} failed calls were logged",
+    "findings": "{known} of {total} failed calls were logged by each side that took part",
     "changes": "{known} of {total} lines tell whose side they are",
     "budgets": "{known} of {total} lines of callers name the service",
     "time": "{known} of {total} requests were logged whole",
@@ -175,9 +175,10 @@ class Coverage:
 
 def coverage(facts: Facts) -> dict[str, Coverage]:
     """Return what each section rests on, by the section's name."""
-    return {
-        row["section"]: Coverage(
-            row["share"], _RESTS_ON[row["section"]].format(known=count(row["known"]), total=count(row["total"]))
-        )
-        for row in facts.answers["report_coverage"].rows
-    }
+    return {row["section"]: _rests_on(row) for row in facts.answers["report_coverage"].rows}
+
+
+def _rests_on(row: dict[str, Any]) -> Coverage:
+    sentence = _RESTS_ON[row["section"]].format(known=count(row["known"]), total=count(row["total"]))
+    untold = f"; {things(row['untold'], 'call')} failed though the caller's line tells success" if row["untold"] else ""
+    return Coverage(row["share"], sentence + untold)

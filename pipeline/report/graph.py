@@ -21,7 +21,7 @@ OUTSIDE = "outside the mesh"
 
 _SWEEPS = 6
 _ROW, _MARGIN, _DOT = 50, 28, 7
-_NAMES = 216
+_NAMES = 282
 """Pixels for the names left of the first layer."""
 
 Place = tuple[float, float]
@@ -44,7 +44,7 @@ def service_graph(edges: Sequence[Row], description: str) -> Markup:
     ]
     called = {edge["service"]: edge for edge in edges}
     dots = [
-        {"x": x, "y": y, **_texts(node, called.get(node), _step(layers))}
+        {"x": x, "y": y, **_texts(node, called.get(node), _room(x, layers))}
         for node, (x, y) in places.items()
         if isinstance(node, str)
     ]
@@ -126,13 +126,18 @@ def _line(edge: Row, pair: tuple[str, str], places: list[Place], step: float) ->
     return [{"x": x, "y": y, "step": step, **shared} for step, (x, y) in enumerate(curve)]
 
 
-def _texts(service: str, edge: Row | None, step: float) -> Row:
+def _room(x: float, layers: Sequence[list[Node]]) -> float:
+    """Return the pixels for the texts left of a service at `x`: up to the layer before it, or the picture's edge."""
+    return (_NAMES if x == _NAMES else min(_step(layers), _NAMES)) - 3 * _DOT
+
+
+def _texts(service: str, edge: Row | None, room: float) -> Row:
     """Name a service, and say how many calls it got and how many of them failed."""
     figures = "" if edge is None else f"{count(edge['service_calls'])} calls"
     if edge and edge["service_errors"]:
         figures += f", {rate(edge['service_error_rate'])} failed"
     return {
-        "label": short(service, int((min(step, _NAMES) - 3 * _DOT) / 7.7)),
+        "label": short(service, int(room / 7.7)),
         "figures": figures,
         "failed": bool(edge and edge["service_errors"]),
     }
@@ -151,7 +156,6 @@ def _picture(height: float) -> Spec:
     ink = alt.condition("datum.failed", alt.value("var(--fail)"), alt.value("var(--ink)"))
     dots = services.mark_circle(size=_DOT**2 * 2, opacity=1).encode(color=ink)
     muted = alt.condition("datum.failed", alt.value("var(--fail)"), alt.value("var(--muted)"))
-    # the space left of a service is its own, up to the layer before it
     texts = [*_with_halo(services, "label", ink, -9), *_with_halo(services, "figures", muted, 16)]
     return spec_of(alt.layer(curves, dots, *texts, width=WIDE, height=height))
 

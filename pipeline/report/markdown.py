@@ -10,8 +10,8 @@ from typing import Any
 
 from pipeline.query.window import zone
 from pipeline.report.facts import Facts, coverage, verdict
-from pipeline.report.text import change, clock, count, factor, ms, objective, rate, short, spread
-from pipeline.text import visible
+from pipeline.report.text import change, clock, count, factor, ms, objective, rate, short, spread, things
+from pipeline.text import visible, whom
 
 Row = dict[str, Any]
 
@@ -37,7 +37,7 @@ def _head(facts: Facts) -> str:
     sentence = said.begin + (code(said.service) if said.service else "") + said.end
     times = f"Half of them took {ms(totals['p50_ms'])} or less, 95 % took {ms(totals['p95_ms'])} or less."
     rest = (
-        f"Read {count(read['lines'])} lines from {count(read['sources'])} sources: "
+        f"Read {things(read['lines'], 'line')} from {things(read['sources'], 'source')}: "
         f"{count(read['rows_in_window'])} rows of this time, {count(read['rejects'])} rejected, "
         f"{count(read['noise'])} noise. "
         f"{rate(read['unpaired_share'])} of the rows lack their other side."
@@ -98,10 +98,10 @@ def _findings(facts: Facts) -> str:
 
 
 def _finding(place: int, row: Row) -> str:
-    culprit = code(row["culprit_service"]) if row["culprit_service"] else "outside the mesh, or not known"
+    culprit = code(row["culprit_service"]) if row["culprit_service"] else whom(None, row["cause"], row["service"])
     lines = [
-        f"{place}. **{culprit}: {row['title']}**, {count(row['failed_requests'])} failed requests, "
-        f"{count(row['calls'])} calls",
+        f"{place}. **{culprit}: {row['title']}**, {things(row['failed_requests'], 'failed request')}, "
+        f"{things(row['calls'], 'call')}",
         f"   - client: {code(row['client_evidence'] or 'no line')}",
         f"   - server: {code(row['server_evidence'] or 'no line')}",
         *(f"   - configured: {code(short(cited, 300))}" for cited in row["configuration"]),
@@ -159,7 +159,7 @@ def _section(facts: Facts, section: Section) -> str:
 
 def _rests(facts: Facts, name: str) -> str:
     known = coverage(facts)[name]
-    return f"Coverage {rate(known.share)}: {known.sentence}."
+    return "Nothing to cover." if known.share is None else f"Coverage {rate(known.share)}: {known.sentence}."
 
 
 def _field(name: str, show: Callable[[Any], str] = str) -> Callable[[Row], str]:

@@ -4,7 +4,6 @@ A number here is the number that `meshlog sql` gives: each section carries the c
 """
 
 import json
-import shlex
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +22,7 @@ from pipeline.report.folder import TablesFormat, put
 from pipeline.report.markdown import markdown
 from pipeline.report.objectives import NINES, Objectives
 from pipeline.report.page import render
-from pipeline.report.periods import Period
+from pipeline.report.periods import Period, nothing_held
 from pipeline.report.questions import Answer, ask
 
 TABLES = (
@@ -70,8 +69,8 @@ def _no_data(root: Path, period: Period) -> str:
     """Say which days there are instead."""
     with open_session(root, timezone=period.timezone) as session:
         days = [str(row["day"]) for row in ask(session, "days_held").rows]
-    if not days:
-        return f"{root}: holds no access-log line yet. Read some with: meshlog ingest PATH --lake {root}"
+        if not days:
+            return nothing_held(root, session)
     held = ", ".join(days) if len(days) <= 7 else f"{len(days)} days from {days[0]} to {days[-1]}"
     return f"{root}: holds no access-log line of {period.name} ({period.timezone}). It holds {held}"
 
@@ -97,12 +96,12 @@ def _page(facts: Facts) -> str:
         period=facts.period,
         lake=str(facts.root),
         version=__version__,
-        flags=shlex.join(facts.flags),
         objectives=facts.objectives,
         answers=answers,
         before=facts.before,
         verdict=verdict(facts),
         rests=coverage(facts),
+        is_told_by_callers=any(row["section"] == "budgets" and row["total"] for row in answers["report_coverage"].rows),
         failed=_requests(answers["failed_requests"], answers["request_calls"]),
         slowest=_requests(answers["slowest_requests"], answers["request_calls"]),
         error_rate_chart=charts.error_rate(answers["requests_over_time"].rows, _OVER_TIME),

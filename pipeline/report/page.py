@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from pipeline.assets import assets
 from pipeline.report import text
+from pipeline.text import whom
 
 
 def render(template: str, zone: ZoneInfo, *, is_long: bool = False, **context: Any) -> str:
@@ -31,10 +32,12 @@ def _environment(zone: ZoneInfo, is_long: bool) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     numbers = (text.count, text.rate, text.ms, text.spread, text.change, text.factor, text.objective)
-    texts = (text.breakable, text.cut, text.lines)
+    texts = (text.breakable, text.cut, text.flagged, text.lines)
     of_incidents = (text.span, text.size, text.chance)
     environment.filters |= {each.__name__: each for each in (*texts, *numbers, *of_incidents)}
     environment.filters["clock"] = lambda moment: text.clock(moment, zone, is_long)
+    environment.filters["minute"] = lambda moment: text.minute(moment, zone, is_long)
     environment.filters["moment"] = lambda moment: text.clock(moment, zone, True)
+    environment.filters["whom"] = whom
     environment.tests["name"] = text.is_name
     return environment

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from pipeline.errors import NoDataError, UsageError
-from pipeline.query.session import Window, open_session
+from pipeline.query.session import Session, Window, open_session
 from pipeline.query.window import day, day_window, moment, zone
 
 WHOLE_DAY = "00:00 to 24:00"
@@ -102,6 +102,18 @@ def day_named(text: str, root: Path, timezone: str, now: datetime | None = None)
 def _newest(root: Path, timezone: str) -> date:
     with open_session(root, timezone=timezone) as session:
         newest: date | None = session.rows("select max(last_started_at)::date as newest from loads")[0]["newest"]
-    if newest is None:
-        raise NoDataError(f"{root}: the lake is empty. Fill it with: meshlog ingest PATH --lake {root}")
+        if newest is None:
+            raise NoDataError(nothing_held(root, session))
     return newest
+
+
+def nothing_held(root: Path, session: Session) -> str:
+    """Say why a lake without an access-log line has none: nothing was read yet, or all of it was rejected or noise."""
+    read = session.rows("select sum(lines)::bigint as lines, sum(rejects)::bigint as rejects from loads")[0]
+    if not read["lines"]:
+        return f"{root}: holds no access-log line yet. Read some with: meshlog ingest PATH --lake {root}"
+    see = f'meshlog sql "from quarantine" --lake {root}' if read["rejects"] else "meshlog inspect FILE"
+    return (
+        f"{root}: holds no access-log line: of {read['lines']:,} lines read {read['rejects']:,} were rejected, and the "
+        f"rest are none. See why: {see}"
+    )

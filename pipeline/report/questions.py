@@ -34,6 +34,10 @@ class Answer:
         """What a shell runs to get the same rows."""
         return f"meshlog sql - {shlex.join(self.flags)} <<'SQL'\n{self.sql}\nSQL"
 
+    def also(self, query: str) -> str:
+        """Return the command that asks something else of the same lake and window."""
+        return " ".join(filter(None, ("meshlog sql", shlex.join(self.flags), f'"{query}"')))
+
 
 def ask(session: Session, name: str, flags: tuple[str, ...] = (), **parameters: Any) -> Answer:
     """Run `sql/questions/NAME.sql` with its parameters; `flags` are `flags_of` the session. Raises `QueryError`."""

@@ -63,6 +63,15 @@ def lines(text: str) -> Markup:
     return Markup("\n").join(visible(line) for line in text.splitlines())
 
 
+def flagged(command: str) -> Markup:
+    """Hold each flag of a command, or of a sentence that has one, on one line."""
+    words = (
+        Markup('<span class="flag">{}</span>').format(visible(word)) if word.startswith("--") else escape(visible(word))
+        for word in command.split(" ")
+    )
+    return Markup(" ").join(words)
+
+
 def is_name(value: str | None) -> bool:
     """Say whether a value from a log can be nothing but a name, so that a command may hold it."""
     return value is not None and _NAME.fullmatch(value) is not None
@@ -71,6 +80,11 @@ def is_name(value: str | None) -> bool:
 def count(value: float | None) -> str:
     """Format a number of things: 1,234."""
     return NOTHING if value is None else f"{value:,.0f}"
+
+
+def things(number: int, one: str) -> str:
+    """Count things in words: 1 call, 2 calls."""
+    return f"{count(number)} {one if number == 1 else one + 's'}"
 
 
 def rate(value: float | None) -> str:
@@ -96,8 +110,10 @@ def ms(value: float | None) -> str:
 
 
 def spread(values: Sequence[float | None]) -> str:
-    """Format several times in one unit, that of the longest: 15 / 158 / 422 ms."""
+    """Format several times in one unit, that of the longest: 15 / 158 / 422 ms; nothing but 0 once."""
     known = [value for value in values if value is not None]
+    if known and not any(known):
+        return ms(0)
     if not known or max(known) >= 59_995:
         return " / ".join(ms(value) for value in values)
     unit, size = ("s", 1000) if max(known) >= 999.5 else ("ms", 1)
@@ -127,6 +143,11 @@ def clock(value: datetime | None, zone: ZoneInfo, is_dated: bool = False) -> str
         return NOTHING
     local = value.astimezone(zone)
     return f"{local:%Y-%m-%d %H:%M:%S}" if is_dated else f"{local:%H:%M:%S}"
+
+
+def minute(value: datetime | None, zone: ZoneInfo, is_dated: bool = False) -> str:
+    """Format the begin of a minute, with the date where `is_dated`."""
+    return clock(value, zone, is_dated).removesuffix(":00")
 
 
 def span(seconds: float | None) -> str:
@@ -159,7 +180,7 @@ def factor(value: float | None) -> str:
     """Format how many times as much, with a sign for times: 0.3x, 14x, 1,203x."""
     if value is None:
         return NOTHING
-    return f"{_few_digits(value) if value < 1000 else count(value)}{_TIMES}"
+    return f"{_few_digits(value) if value < 999.5 else count(value)}{_TIMES}"
 
 
 def objective(value: float) -> str:

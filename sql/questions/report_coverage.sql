@@ -10,7 +10,7 @@ lines as (
     from access_logs
 ),
 
-calls as (
+counted as (
     select
         count(*) as calls,
         count(*) filter (where link in ('address', 'endpoint')) as paired,
@@ -18,9 +18,19 @@ calls as (
         count(*) filter (where client_source is not null) as logged_by_callers,
         count(*) filter (where client_source is not null and link in ('address', 'endpoint')) as paired_of_callers,
         count(*) filter (where is_error) as failed,
-        count(*) filter (where is_error and (link in ('address', 'endpoint') or upstream_host is null)) as failed_whole,
+        -- a call that reached no server has one line
+        count(*) filter (
+            where is_error and (link in ('address', 'endpoint') or (link = 'client_only' and upstream_host is null))
+        ) as failed_whole,
     from hops
     where attempt = attempts
+),
+
+-- a gRPC call may fail with a status that the caller's line does not show
+untold as (
+    select count(*) as untold
+    from calls
+    where server_is_error and not client_is_error
 ),
 
 measured as (
@@ -42,20 +52,21 @@ requests as (
 sections as (
     select
         unnest([
-            {'section': 'changes', 'known': sided, 'total': lines},
-            {'section': 'budgets', 'known': named_calls, 'total': callers_lines},
-            {'section': 'findings', 'known': calls.failed_whole, 'total': calls.failed},
-            {'section': 'time', 'known': requests.whole, 'total': requests.requests},
-            {'section': 'clusters', 'known': sided, 'total': lines},
-            {'section': 'latency', 'known': measured, 'total': calls},
-            {'section': 'graph', 'known': paired, 'total': calls},
-            {'section': 'failed', 'known': requests.failed_whole, 'total': requests.failed},
-            {'section': 'slowest', 'known': requests.answered_whole, 'total': requests.answered},
-            {'section': 'retries', 'known': paired_of_callers, 'total': logged_by_callers},
-            {'section': 'endpoints', 'known': placed, 'total': calls},
+            {'section': 'changes', 'known': sided, 'total': lines, 'untold': untold},
+            {'section': 'budgets', 'known': named_calls, 'total': callers_lines, 'untold': untold},
+            {'section': 'findings', 'known': counted.failed_whole, 'total': counted.failed, 'untold': 0},
+            {'section': 'time', 'known': requests.whole, 'total': requests.requests, 'untold': 0},
+            {'section': 'clusters', 'known': sided, 'total': lines, 'untold': 0},
+            {'section': 'latency', 'known': measured, 'total': calls, 'untold': 0},
+            {'section': 'graph', 'known': paired, 'total': calls, 'untold': 0},
+            {'section': 'failed', 'known': requests.failed_whole, 'total': requests.failed, 'untold': 0},
+            {'section': 'slowest', 'known': requests.answered_whole, 'total': requests.answered, 'untold': 0},
+            {'section': 'retries', 'known': paired_of_callers, 'total': logged_by_callers, 'untold': 0},
+            {'section': 'endpoints', 'known': placed, 'total': calls, 'untold': 0},
         ], recursive := true),
     from lines
-    cross join calls
+    cross join counted
+    cross join untold
     cross join measured
     cross join requests
 ),
@@ -65,6 +76,7 @@ shared as (
         section,
         known,
         total,
+        untold,
         known / nullif(total, 0) as share,
     from sections
 )

@@ -21,9 +21,9 @@ routes as (
         count(*) as calls,
         count(*) filter (where is_error) as errors,
         count(*) filter (where is_error) / count(*) as error_rate,
-        quantile_cont(duration_ms, 0.5) filter (where not is_error) as p50_ms,
-        quantile_cont(duration_ms, 0.95) filter (where not is_error) as p95_ms,
-        quantile_cont(duration_ms, 0.99) filter (where not is_error) as p99_ms,
+        round(quantile_cont(duration_ms, 0.5) filter (where not is_error), 3) as p50_ms,
+        round(quantile_cont(duration_ms, 0.95) filter (where not is_error), 3) as p95_ms,
+        round(quantile_cont(duration_ms, 0.99) filter (where not is_error), 3) as p99_ms,
         max(duration_ms) filter (where not is_error) as longest_ms,
         arg_max(request_id, duration_ms) filter (where not is_error) as longest_request_id,
     from calls
