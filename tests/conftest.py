@@ -1,5 +1,6 @@
 """What several tests share: the samples' lake, an empty lake, and a way to run the command."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def empty_lake(tmp_path) -> Path:
     """A lake without a row."""
     create_lake(tmp_path / "empty")
     return tmp_path / "empty"
+
+
+def missing(what: str, how: str) -> None:
+    """Skip where a developer lacks something, fail where CI does."""
+    advice = f"{what} is missing, so this was not tested. Get it with: {how}"
+    if os.environ.get("CI"):
+        pytest.fail(advice)
+    pytest.skip(advice)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,18 @@
 """Init SQL: a plain DuckDB client, in a process that knows nothing of meshlog, sees the same tables."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.query.session import open_session
-from tests.conftest import SAMPLES
+from tests.conftest import SAMPLES, missing
 
 CLIENT = """
 import json, sys
@@ -57,6 +60,23 @@ def test_a_client_sees_every_table_as_meshlog_does(meshlog, samples_lake, tmp_pa
     assert {name: seen["tables"][name] for name in tables} == seen_by_meshlog(samples_lake, tables)
     assert seen["answers"][0].startswith("[('frontend.shop', 78, 27,")
     assert seen["answers"][1].count("/export") == 2
+
+
+def test_the_command_duckdb_sees_the_same(meshlog, samples_lake, tmp_path):
+    """`duckdb -init meshlog.sql`, also of the release before the one that meshlog itself runs on."""
+    program = shutil.which("duckdb", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    if program is None:
+        missing("the command duckdb", "pip install 'meshlog[test]'")
+    meshlog("connect", "--lake", samples_lake, "-o", tmp_path / "meshlog.sql")
+    query = "select (select count(*) from hops), (select count(*) from traces), (select count(*) from citations)"
+    command = [program, "-init", tmp_path / "meshlog.sql", "-csv", "-noheader"]
+    ran = subprocess.run(command, input=f"{query};", capture_output=True, text=True, check=False, timeout=300)
+    with open_session(samples_lake) as session:
+        own = ",".join(session.texts(query).rows[0])
+
+    assert ran.returncode == 0, ran.stderr
+    # it ends the gray of its greeting first
+    assert ran.stdout.splitlines()[-1].removeprefix("\x1b[00m") == own
 
 
 def test_the_window_and_the_time_zone_hold(meshlog, samples_lake, tmp_path):

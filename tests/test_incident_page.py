@@ -9,9 +9,10 @@ from pipeline.ingest.load import load
 from pipeline.query.session import Window
 from pipeline.report.incident import Asked
 from pipeline.report.incident_bundle import write_bundle
+from tests.conftest import missing
 from tests.reporting import HOSTILE, hostile_lines, quiet_lines
 from tests.test_incident import FAULTS, OUTAGE
-from tests.test_page import browser, missing, opened
+from tests.test_page import browser, opened
 
 __all__ = ["browser", "opened"]  # fixtures: the pages that they open are those below
 

@@ -4,7 +4,6 @@ Needs Debian's chromium (`apt-get install chromium`) and the `test` extra; witho
 advice, and on CI they fail.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import pytest
 
 from pipeline.report.nightly import write_nightly
 from pipeline.report.periods import day_period
+from tests.conftest import missing
 from tests.reporting import HOSTILE, SAMPLE_DAY, hostile_lines, large_lines, page_of, quiet_lines, wide_lines
 
 FLAGS = (
@@ -28,14 +28,6 @@ FLAGS = (
     "--disable-sync",
 )
 PAGES = ("samples", "quiet", "hostile", "large", "wide")
-
-
-def missing(what: str, how: str) -> None:
-    """Skip where a developer lacks something, fail where CI does."""
-    advice = f"{what} is missing, so no page was opened. Get it with: {how}"
-    if os.environ.get("CI"):
-        pytest.fail(advice)
-    pytest.skip(advice)
 
 
 @dataclass

@@ -13,8 +13,9 @@ from pipeline.ingest.load import load
 from pipeline.query.session import open_session
 from pipeline.query.spoken import waterfall_lines
 from pipeline.report.trace import trace_page, trace_svg
+from tests.conftest import missing
 from tests.reporting import HOSTILE, call, hostile_lines, large_lines
-from tests.test_page import FLAGS, missing
+from tests.test_page import FLAGS
 
 APP_DOWN = "3cd93ecc-14ec-4582-a41f-0e1cc91f88ab"
 

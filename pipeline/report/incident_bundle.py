@@ -91,7 +91,8 @@ def page(facts: Facts) -> str:
 def _request(trace: Row, facts: Facts) -> Request:
     own = [call for call in facts.rows("request_calls") if call["trace_id"] == trace["trace_id"]]
     description = f"Waterfall of {len(own)} calls; the table below has the same times."
-    return Request(trace, own, charts.waterfall(own, description))
+    rest = facts.answers["request_calls"].also(f"from trace_spans where trace_id = '{trace['trace_id']}'")
+    return Request(trace, own, charts.waterfall(own, description), rest)
 
 
 def as_json(facts: Facts) -> str:

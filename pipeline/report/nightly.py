@@ -85,6 +85,8 @@ class Request:
     trace: dict[str, Any]
     calls: list[dict[str, Any]]
     waterfall: Markup
+    rest: str
+    """The command that tells all of its calls."""
 
 
 def _page(facts: Facts) -> str:
@@ -125,7 +127,8 @@ def _requests(traces: Answer, calls: Answer) -> list[Request]:
 def _request(trace: dict[str, Any], calls: Answer) -> Request:
     own = [call for call in calls.rows if call["trace_id"] == trace["trace_id"]]
     description = f"Waterfall of {len(own)} calls; the table below has the same times."
-    return Request(trace, own, charts.waterfall(own, description))
+    rest = calls.also(f"from trace_spans where trace_id = '{trace['trace_id']}'")
+    return Request(trace, own, charts.waterfall(own, description), rest)
 
 
 # ---------- report.json

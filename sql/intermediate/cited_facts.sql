@@ -120,12 +120,8 @@ subset_labels as (
         (
             select count(*) from mesh_pods
             where mesh_pods.service = diagnosed.service
-                and coalesce(list_bool_and(list_transform(
-                    json_keys(subsets.subset, '$.labels'),
-                    lambda label: coalesce(
-                        json_extract_string(subsets.subset -> 'labels', '/' || replace(replace(label, '~', '~0'), '/', '~1'))
-                        = json_extract_string(mesh_pods.labels, '/' || replace(replace(label, '~', '~0'), '/', '~1')), false)
-                )), true)
+                -- labels are flat, so what contains them has each
+                and coalesce(json_contains(coalesce(mesh_pods.labels, '{}'), subsets.subset -> 'labels'), true)
         ) || ' pods have these labels' as says,
         'let the labels be those of running pods' as change,
         subsets.snapshot_at,
