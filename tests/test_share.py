@@ -1,5 +1,6 @@
 """A shared lake: joins stay, names go, and what would leave a raw value behind is found and not written."""
 
+import csv
 import json
 import re
 import stat
@@ -11,6 +12,7 @@ import pytest
 from pipeline.errors import MeshlogError
 from pipeline.ingest.load import load
 from pipeline.lake.schema import ACCESS_LOGS
+from pipeline.query.models import seeds
 from pipeline.query.session import Window, open_session
 from pipeline.share import columns, proof
 from pipeline.share.keys import read_key
@@ -217,6 +219,71 @@ def test_hostile_and_large_logs_are_shared_too(tmp_path):
         assert done.rows == len(log)
         with open_session(lake) as before, open_session(tmp_path / name / "shared") as after:
             assert after.rows(SAME_ANSWERS[0]) == before.rows(SAME_ANSWERS[0])
+
+
+SPOKEN = {
+    "user_agent": ("Zorblax/1.0", "Mozilla/5.0 (zorblax) Firefox/1", "curl/zorblax", "zorblaxbot", "grpc-zorblax/1"),
+    "authority": (
+        "zorblax:4711",
+        "user:zorblax@host",
+        "[2001:db8::dead:beef]:443",
+        "::ffff:203.0.113.77",
+        "tcp.zorblax",
+    ),
+    "path": ("zorblax", "http://zorblax/x", "/a.zorblax?zorblax", "/a;zorblax", "/" + "zorblax" * 30, "/Zorbläx"),
+    "x_forwarded_for": ("203.0.113.77, zorblax", "for=203.0.113.77;by=zorblax", "fe80::dead:beef%zorblax"),
+    "response_code_details": (
+        *(
+            "203.0.113.77_timeout",
+            "from_203.0.113.77.",
+            "ip203.0.113.77x",
+            "203.000.113.077",
+            "to_2001:db8::dead:beef_x",
+        ),
+        *("peer:2001:db8::dead:beef", "_[2001:db8::dead:beef]:443_", "rbac_denied[ns[zorblax]-policy[zorblax-x]]"),
+    ),
+    "upstream_transport_failure_reason": ("TLS_error:spiffe://zorblax.local/ns/zorblax/sa/zorblax",),
+    "upstream_cluster": ("zorblax", "inbound|80|zorblax|", "outbound_.80_.zorblax_.zorblax.zorblax.svc.cluster.local"),
+    "upstream_host": ("/var/run/zorblax.sock", "envoy://zorblax/", "@zorblax/0001"),
+    "route_name": ("default-zorblax", "ZORBLAX:4711"),
+    "method": ("ZORBLAX", "M-ZORBLAX"),
+    "protocol": ("ZORBLA", "ZORBLA,UF", "HTTP/zorblax"),
+    "response_flags": ("ZORBLA", "ZORBLA,UF"),
+    "istio_policy_status": ("zorblax",),
+}
+"""What a mesh can have told, by the key of a line: names, addresses and codes where nobody expects them."""
+
+_TOLD = re.compile(r"(?i)zorbl|203\.0+\.113\.0*77|dead:beef")
+
+
+def test_names_and_addresses_in_odd_places_are_not_shared(tmp_path):
+    """No byte, value or statistic of the copy and no name of its files has them, and nothing is refused."""
+    log = [line(number, **{key: text}) for key, texts in SPOKEN.items() for number, text in enumerate(texts)]
+    lake = lake_of(tmp_path, *log)
+    done = share(lake, tmp_path / "shared", KEY, Choices(Window()))
+
+    left = []
+    for path in (tmp_path / "shared").rglob("*"):
+        left.append(path.name)
+        if path.is_file():
+            left.append(path.read_bytes().decode("latin-1"))
+        if path.suffix == ".parquet":
+            file = pq.ParquetFile(path)
+            chunks = [file.metadata.row_group(0).column(number) for number in range(file.metadata.num_columns)]
+            left += [str((each.statistics.min, each.statistics.max)) for each in chunks if each.statistics.has_min_max]
+            left.append(json.dumps(file.read().to_pylist(), default=str))
+    assert done.rows == len(log)
+    assert [found[0] for text in left for found in _TOLD.finditer(text)] == []
+
+
+def test_every_flag_of_envoy_is_shared():
+    """Flags and protocols that Envoy has stay, alone and in a list."""
+    made = Pseudonyms(KEY)
+    flags = seeds()["response_flags"].read_text().splitlines()
+    codes = ["HTTP/1.1", "HTTP/2", "HTTP/3", "TCP", *(row["flag"] for row in csv.DictReader(flags))]
+
+    assert [made.code(code) for code in codes] == codes
+    assert made.code("UF,URX") == "UF,URX"
 
 
 # ---------- the proof

@@ -22,12 +22,14 @@ WORD = re.compile(r"(?:[A-Za-z0-9]|[^\x20-\x7e])+(?:-(?:[A-Za-z0-9]|[^\x20-\x7e]
 """What is replaced as one: letters, digits and whatever is not plain ASCII, inner hyphens included."""
 
 ADDRESS = re.compile(
-    r"""(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])
+    r"""(?<!\d)(?<!\d\.)\d{1,3}(?:\.\d{1,3}){3}(?!\d)(?!\.\d)
     |   \[(?=[^]]*:)[0-9A-Fa-f:.]+\]
-    |   (?<![\w.:])(?=[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:)[0-9A-Fa-f:.]*[0-9A-Fa-f:](?![\w.:])""",
+    |   (?:(?<![0-9A-Za-z.:])|(?<=[^0-9A-Fa-f.:]:))
+        (?=[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:)[0-9A-Fa-f:.]*[0-9A-Fa-f:](?![0-9A-Za-z:])(?!\.\w)""",
     re.VERBOSE,
 )
-"""What may be an address: four numbers, or hex digits with colons, in brackets or bare."""
+"""What may be an address: four numbers, or hex digits with colons, in brackets or bare. Words may stand right beside
+it, since Envoy writes `_` for a blank in details."""
 
 COMMON = {"0.0.0.0", "127.0.0.1", "127.0.0.6", "::", "::1", "::6"}  # noqa: S104 (these are not bound to)
 """Addresses that every sidecar has."""
@@ -35,7 +37,8 @@ COMMON = {"0.0.0.0", "127.0.0.1", "127.0.0.6", "::", "::1", "::6"}  # noqa: S104
 _PORT = re.compile(r"(?<=[:|])\d{1,5}(?![\w.-])|(?<=_\.)\d{1,5}(?=_\.)")
 _TUNNEL = re.compile(r"envoy://(?:internal_client_address|(?:inner_|outer_)?connect_originate)/")
 _POD = re.compile(r"(?P<workload>.+?)(?P<template>-[a-z0-9]{6,10})?(?P<own>-[a-z0-9]{5}|-\d+)")
-_CODE = re.compile(r"HTTP/[0-9.]{1,3}|[A-Z]{1,6}(?:,[A-Z]{1,6})*")
+_HTTP = re.compile(r"HTTP/[0-9.]{1,3}")
+_FOUR_NUMBERS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 _SHADOW = "-shadow"
 _THING = re.compile(
     r"(?:[+-]?\d[\d.,:_-]*|[a-f]{0,15}\d[0-9a-f]{7,}|[0-9a-f]{7,}\d[0-9a-f]*|[a-z]+[-_:]\d+|[^@]+@[^@]+"
@@ -120,8 +123,11 @@ class Pseudonyms:
         return self.word(text)
 
     def code(self, text: str) -> str:
-        """Treat a protocol or response flags: what does not look like one is replaced."""
-        return text if _CODE.fullmatch(text) else self.word(text)
+        """Treat a protocol or response flags: what is none of Envoy's is replaced."""
+        if _HTTP.fullmatch(text):
+            return text
+        codes = text.split(",")
+        return ",".join(code if code.isupper() and code.lower() in TEXT_WORDS else self.word(code) for code in codes)
 
     def pod(self, text: str) -> str:
         """Treat a pod's name: workload, template hash and the pod's own part each for themselves.
@@ -220,12 +226,14 @@ class Pseudonyms:
 
     def _address(self, text: str, has_port: bool) -> str | None:
         try:
-            address = ipaddress.ip_address(text.strip("[]"))
+            address = str(ipaddress.ip_address(text.strip("[]")))
         except ValueError:
-            return None
-        if str(address) in COMMON:
+            if not _FOUR_NUMBERS.fullmatch(text):
+                return None
+            address = text  # numbers with leading zeros, or too large ones
+        if address in COMMON:
             return text
-        digits = self._digits("address", str(address), 16)
+        digits = self._digits("address", address, 16)
         made = f"fd00::{digits[:4]}:{digits[4:8]}:{digits[8:12]}:{digits[12:]}"
         return f"[{made}]" if has_port or text.startswith("[") else made
 
