@@ -565,3 +565,16 @@ print(type(_history()).__name__, [str(folder) for folder in _folders()][:1] == [
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
 
     assert done.stdout == "InMemoryHistory True\n"
+
+
+def test_an_interrupt_while_a_lake_is_opened_exits_with_130(meshlog, samples_lake, monkeypatch):
+    """DuckDB takes the signal for itself and says so in an error of its own; the user reads one line."""
+
+    def interrupted(*_: object) -> None:
+        raise RuntimeError("Query interrupted")
+
+    monkeypatch.setattr("pipeline.query.session._create_table", interrupted)
+    ran = meshlog("diagnose", "--lake", samples_lake)
+
+    assert (ran.code, ran.out) == (130, "")
+    assert ran.err == "meshlog: interrupted; what was committed before stays\n"

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from pipeline.errors import MeshlogError, QueryError
+from pipeline.errors import QueryError
 from pipeline.lake import layout
 from pipeline.lake.ledger import read_ledger
 from pipeline.lake.schema import ACCESS_LOGS, MESH, QUARANTINE
@@ -216,6 +216,18 @@ class Session:
             self.connection.execute(f'comment on column {model.name}."{column}" is {meaning}')
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` where DuckDB, which takes the signal for itself, says that it was interrupted."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "interrupted" in str(error):
+            raise KeyboardInterrupt from error
+        raise
+
+
+@_interruptible()
 def open_session(
     root: Path,
     window: Window = Window(),
@@ -234,35 +246,36 @@ def open_session(
     """
     lake = layout.open_lake(root)
     ledger = read_ledger(lake)
-    scratch = tempfile.TemporaryDirectory(prefix="meshlog-")
     span = lines or Window(window.since and window.since - MARGIN, window.until and window.until + MARGIN)
     files = [name for name in ledger.files("access_logs") if layout.overlaps(name, span.since, span.until)]
-    connection = _connect(Path(scratch.name), sum((lake.root / file).stat().st_size for file in files))
-    connection.execute(f"set timezone = {quoted(timezone)}")
-    # DuckDB would draw it on stdout, in the midst of the answer, whenever a query takes some seconds
-    connection.execute("set enable_progress_bar = false")
-    _create_lines(connection, "lake_access_logs", lake.root, files, ACCESS_LOGS.append(_LINE_ID), _PLACE)
-    if lines and files:
-        _keep_lines(connection, lines)
-    _create_lines(connection, "lake_quarantine", lake.root, ledger.files("quarantine"), QUARANTINE)
-    for dataset, schema in MESH.items():
-        _create_lines(connection, f"lake_{dataset.replace('/', '_')}", lake.root, ledger.files(dataset), schema)
-    _create_table(connection, "lake_loads", ledger.loads())
-    connection.execute(
-        "create table session_window as select $since::timestamptz as since, $until::timestamptz as until",
-        {"since": window.since, "until": window.until},
-    )
-    for name, path in seeds().items():
-        connection.execute(f"create table {name} as from read_csv({quoted(str(path))})")
-    linked = layout.linked_folders(lake.root, chain(files, *map(ledger.files, ("quarantine", *MESH))))
-    lock_down(connection, [lake.root, *linked, Path(scratch.name)])
-    session = Session(root, timezone, connection, load_models(), {} if lines else load_comments(), window, scratch)
-    if own_folder:
-        try:
+    with ExitStack() as opened:
+        scratch = tempfile.TemporaryDirectory(prefix="meshlog-")
+        opened.callback(scratch.cleanup)
+        connection = _connect(Path(scratch.name), sum((lake.root / file).stat().st_size for file in files))
+        opened.callback(connection.close)
+        connection.execute(f"set timezone = {quoted(timezone)}")
+        # DuckDB would draw it on stdout, in the midst of the answer, whenever a query takes some seconds
+        connection.execute("set enable_progress_bar = false")
+        _create_lines(connection, "lake_access_logs", lake.root, files, ACCESS_LOGS.append(_LINE_ID), _PLACE)
+        if lines and files:
+            _keep_lines(connection, lines)
+        _create_lines(connection, "lake_quarantine", lake.root, ledger.files("quarantine"), QUARANTINE)
+        for dataset, schema in MESH.items():
+            _create_lines(connection, f"lake_{dataset.replace('/', '_')}", lake.root, ledger.files(dataset), schema)
+        _create_table(connection, "lake_loads", ledger.loads())
+        connection.execute(
+            "create table session_window as select $since::timestamptz as since, $until::timestamptz as until",
+            {"since": window.since, "until": window.until},
+        )
+        for name, path in seeds().items():
+            connection.execute(f"create table {name} as from read_csv({quoted(str(path))})")
+        linked = layout.linked_folders(lake.root, chain(files, *map(ledger.files, ("quarantine", *MESH))))
+        lock_down(connection, [lake.root, *linked, Path(scratch.name)])
+        comments = {} if lines else load_comments()
+        session = Session(root, timezone, connection, load_models(), comments, window, scratch)
+        if own_folder:
             _add_own(session, own_folder)
-        except MeshlogError:
-            session.close()
-            raise
+        opened.pop_all()
     return session
 
 
