@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check verify bench bench-ingest bench-models clean
+.PHONY: demo test check verify verify-incidents bench bench-ingest bench-models clean
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("meshlog needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
@@ -45,6 +45,9 @@ bench-models: .venv/installed ## the models on a day of up to 20 million lines: 
 
 verify: .venv/installed ## record a mesh that knows the truth, and hold the models against it
 	$(BIN)/python -m tests.mesh.verify
+
+verify-incidents: .venv/installed ## record incidents, and hold what `meshlog incident` says against what was done: ten minutes
+	$(BIN)/python -m tests.mesh.postmortem $(INCIDENTS)
 
 clean:
 	rm -rf .venv out

@@ -1,8 +1,8 @@
-"""A bad minute on real Envoys, with the truth noted by its driver: a dependency is slow for a while, then one pod's
-application is gone, then a deploy breaks a route; between them the mesh is well.
+"""Incidents on real Envoys, with the truth noted by their driver: a dependency is slow for a while, one pod's
+application is gone, a deploy breaks a route; in turn, mildly, at once, at the edges of the logs, or not at all.
 
-Run it as `python -m tests.mesh.outage --out tests/outage`; it writes one log a pod, as the proxies wrote them but for
-one that is lost and one whose clock is ahead, and `truth.json`.
+Run it as `python -m tests.mesh.outage [--course NAME] --out tests/outage`; it writes one log a pod, as the proxies
+wrote them but for one that is lost and one whose clock is ahead, and `truth.json`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import lzma
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -31,11 +30,10 @@ from tests.mesh.world import GATEWAY_IP, GATEWAY_PORT, SHOP_HOST
 SETTING = Setting("outage", clocks_ms={"cart-3": 900}, unlogged=frozenset({"ledger"}))
 
 _EVERY_SECONDS = 0.1
-_CALM_SECONDS = 8.0
-_BAD_SECONDS = 8.0
 _PATIENCE_SECONDS = 5.0
 _GATEWAY = (GATEWAY_IP, GATEWAY_PORT)
-_SLOW_MS = 350
+_USUAL_MS = 12
+_BAD_POD = "cart-2"
 _USERS = (
     ("127.0.96.1", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"),
     ("127.0.96.2", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/142.0.0.0 Safari/537.36"),
@@ -45,9 +43,66 @@ _USERS = (
 )
 
 
+@dataclass(frozen=True)
+class Truth:
+    """What a fault of a kind shows in: what fails first, whose fault it is, and what is different there."""
+
+    first_edge: tuple[str, str]
+    culprit: str
+    dimension: str
+    value: str
+    measure: str = "errors"
+
+
+KINDS: Mapping[str, Truth] = {
+    "slow dependency": Truth(
+        ("orders.shop", "payments.shop"), "payments.shop", "service", "payments.shop", measure="latency"
+    ),
+    "bad pod": Truth(("frontend.shop", "cart.shop"), "cart.shop", "pod", "cart-v1-5d8f7c9b4-b7wsn"),
+    "broken route": Truth(("frontend.shop", "orders.shop"), "orders.shop", "path_template", "/work/orders/{id}"),
+}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A fault that shall happen: its kind, when it begins and how long it lasts in seconds, and how bad it is.
+
+    That is milliseconds for a slow dependency; for a broken route, of how many of its calls one fails.
+    """
+
+    kind: str
+    at: float
+    lasts: float
+    severity: int = 1
+
+
+@dataclass(frozen=True)
+class Course:
+    """How long traffic flows, in seconds, and what goes wrong meanwhile."""
+
+    seconds: float
+    faults: tuple[Planned, ...] = ()
+
+
+COURSES: Mapping[str, Course] = {
+    "in turn": Course(
+        172,
+        (Planned("slow dependency", 20, 60, 450), Planned("bad pod", 100, 20), Planned("broken route", 140, 20)),
+    ),
+    "short": Course(
+        60, (Planned("slow dependency", 12, 8, 450), Planned("bad pod", 28, 8), Planned("broken route", 44, 8))
+    ),
+    "mild": Course(110, (Planned("slow dependency", 20, 30, 60), Planned("broken route", 70, 20, 3))),
+    "at once": Course(67, (Planned("slow dependency", 15, 25, 450), Planned("bad pod", 27, 25))),
+    "at the edges": Course(60, (Planned("slow dependency", 0, 15, 450), Planned("broken route", 45, 60))),
+    "calm": Course(60),
+}
+"""What can be recorded. `in turn` is what tests/outage holds."""
+
+
 @dataclass
 class Fault:
-    """One fault as the driver knows it: when it began and ended, what failed first, and what was different there."""
+    """One fault as it happened. One that outlasts the traffic has no end."""
 
     name: str
     first_edge: tuple[str, str]
@@ -55,8 +110,8 @@ class Fault:
     dimension: str
     value: str
     measure: str
-    began_at: str = ""
-    ended_at: str = ""
+    began_at: str
+    ended_at: str | None
 
 
 @dataclass
@@ -65,8 +120,8 @@ class Drive:
 
     town: Town
     faults: list[Fault] = field(default_factory=list)
-    payments_ms: int = 12
-    order_status: int = 200
+    payments_ms: int = _USUAL_MS
+    broken_one_of: int = 0
     is_over: bool = False
     _clients: dict[str, Client] = field(default_factory=dict)
 
@@ -101,7 +156,9 @@ class Drive:
             case 0:
                 return "GET", f"/work/items?page={number}", (Step("catalog", "/work/items"), self._cart(number))
             case 1:
-                read = Step("orders", f"/work/orders/{order}", takes_ms=4, status=self.order_status, then=(ledger,))
+                read = Step(
+                    "orders", f"/work/orders/{order}", takes_ms=4, status=self._order_status(number), then=(ledger,)
+                )
                 return "GET", f"/work/orders/{order}", (read,)
             case 2:
                 return "GET", f"/work/carts/{number}", (self._cart(number), Step("catalog", "/work/items"))
@@ -113,51 +170,50 @@ class Drive:
     def _cart(self, number: int) -> Step:
         return Step("cart", f"/work/carts/{number}", takes_ms=3)
 
-    @contextmanager
-    def wrong(self, *truth: str, measure: str = "errors", edge: tuple[str, str]) -> Iterator[None]:
-        """Note when a fault begins and ends; `truth` is its name, culprit, and the dimension and value it shows in."""
-        name, culprit, dimension, value = truth
-        fault = Fault(name, edge, culprit, dimension, value, measure, began_at=now())
-        yield
-        fault.ended_at = now()
+    def _order_status(self, number: int) -> int:
+        return 500 if self.broken_one_of and number // 4 % self.broken_one_of == 0 else 200
+
+    async def go_wrong(self, planned: Planned) -> None:
+        """Let a fault happen, and note when it began and ended."""
+        await asyncio.sleep(planned.at)
+        began_at = now()
+        await self._set(planned.kind, planned.severity)
+        fault = Fault(planned.kind, **asdict(KINDS[planned.kind]), began_at=began_at, ended_at=None)
         self.faults.append(fault)
+        await asyncio.sleep(planned.lasts)
+        fault.ended_at = now()
+        await self._set(planned.kind, 0)
+
+    async def _set(self, kind: str, severity: int) -> None:
+        """Make something as bad as told; 0 mends it."""
+        match kind:
+            case "slow dependency":
+                self.payments_ms = severity or _USUAL_MS
+            case "broken route":
+                self.broken_one_of = severity
+            case _:
+                bad = self.town.apps[_BAD_POD]
+                await (bad.stop() if severity else bad.start())
 
 
-async def _play(folder: Path) -> Drive:
+async def _play(course: Course, folder: Path) -> Drive:
     async with _town_up(folder) as town:
         drive = Drive(town)
         traffic = asyncio.create_task(drive.run())
-        await asyncio.sleep(1.5 * _CALM_SECONDS)
-        with drive.wrong(
-            "slow dependency", "payments.shop", "service", "payments.shop",
-            measure="latency", edge=("orders.shop", "payments.shop"),
-        ):  # fmt: skip
-            drive.payments_ms = _SLOW_MS
-            await asyncio.sleep(_BAD_SECONDS)
-            drive.payments_ms = 12
-        await asyncio.sleep(_CALM_SECONDS)
-        app = town.apps["cart-2"]
-        with drive.wrong("bad pod", "cart.shop", "pod", app.pod.name, edge=("frontend.shop", "cart.shop")):
-            await app.stop()
-            await asyncio.sleep(_BAD_SECONDS)
-            await app.start()
-        await asyncio.sleep(_CALM_SECONDS)
-        with drive.wrong(
-            "broken route", "orders.shop", "path_template", "/work/orders/{id}", edge=("frontend.shop", "orders.shop")
-        ):
-            drive.order_status = 500
-            await asyncio.sleep(_BAD_SECONDS)
-            drive.order_status = 200
-        await asyncio.sleep(0.75 * _CALM_SECONDS)
+        faults = [asyncio.create_task(drive.go_wrong(planned)) for planned in course.faults]
+        await asyncio.sleep(course.seconds)
         drive.is_over = True
+        for fault in faults:
+            fault.cancel()
+        await asyncio.gather(*faults, return_exceptions=True)
         await traffic
     return drive
 
 
-def record(out: Path) -> list[Fault]:
-    """Play the bad minute and write its logs, compressed, and its truth into a folder, which is emptied first."""
+def record(course: Course, out: Path) -> list[Fault]:
+    """Play a course and write its logs, compressed, and its truth into a folder, which is emptied first."""
     with _only_one_mesh(), tempfile.TemporaryDirectory(prefix="meshlog-") as folder:
-        drive = asyncio.run(_play(Path(folder)))
+        drive = asyncio.run(_play(course, Path(folder)))
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     _write_logs(Recording(SETTING, drive.town), out)
@@ -173,8 +229,10 @@ def record(out: Path) -> list[Fault]:
 def main() -> None:
     """Record into the folder that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--course", choices=COURSES, default="in turn", help="what goes wrong")
     parser.add_argument("--out", type=Path, default=Path("tests/outage"), help="folder for the logs and truth.json")
-    for fault in record(parser.parse_args().out):
+    arguments = parser.parse_args()
+    for fault in record(COURSES[arguments.course], arguments.out):
         print(f"{fault.name}: {fault.began_at} to {fault.ended_at}")  # noqa: T201 - a command
 
 
