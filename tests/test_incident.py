@@ -1,6 +1,8 @@
 """The bundle of an incident against a recorded one, whose driver noted what was wrong, where and when."""
 
+import html
 import json
+import random
 import re
 import shlex
 import subprocess
@@ -49,7 +51,7 @@ def _run(*arguments: object, folder: Path | None = None) -> str:
     root = str(Path(__file__).parents[1])
     ran = subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)],
-        cwd=folder, env={"PYTHONPATH": root, "TZ": "UTC"}, capture_output=True, text=True, timeout=120,
+        cwd=folder, env={"PYTHONPATH": root, "TZ": "UTC"}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
@@ -140,7 +142,7 @@ def test_the_bad_pod_is_a_sick_endpoint(bundles):
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_printed_command_gives_the_same_rows(bundles, meshlog, section):
-    """What stands behind a section runs as printed, on the lake alone, and answers with as many rows."""
+    """What stands behind a section runs as printed, on the lake alone, and answers with the same rows."""
     told = _told(bundles[1])[section]
     head, sql = told["command"].split(" <<'SQL'\n")
     words = shlex.split(head)
@@ -148,7 +150,30 @@ def test_the_printed_command_gives_the_same_rows(bundles, meshlog, section):
     ran = meshlog(*words[1:], "--format", "json", stdin=sql.removesuffix("\nSQL"))
 
     assert ran.code == 0, ran.err
-    assert len(json.loads(ran.out)) == len(told["rows"])
+    assert [_plain(row, told["rows"]) for row in json.loads(ran.out)] == [
+        _plain(row, told["rows"]) for row in told["rows"]
+    ]
+
+
+def _plain(row: dict, like: list[dict]) -> dict:
+    """Write times alike, and leave out samples and what a test makes of them, which one of both has not."""
+    return {
+        name: _moment(value).timestamp() if re.match(r"\d{4}-\d\d-\d\d[T ]", str(value)) else value
+        for name, value in row.items()
+        if name in like[0] and name not in ("p", "q", "is_significant")
+    }
+
+
+def test_the_page_shows_the_commands(bundles):
+    """What a reader copies from the page are the commands of the document, letter by letter."""
+    shown = re.findall(r'<pre class="sql" tabindex="0"><code class="copy">(.*?)</code>', _page(bundles[1]), re.DOTALL)
+    told = _told(bundles[1])
+
+    assert {html.unescape(text) for text in shown} == {told[section]["command"] for section in SECTIONS}
+
+
+def _page(bundle: Path) -> str:
+    return (bundle / "index.html").read_text()
 
 
 def test_the_command_of_a_bundle_writes_it_again(bundles, tmp_path):
@@ -264,6 +289,43 @@ def test_a_quiet_lake_is_said_to_be_quiet(meshlog, tmp_path):
     assert json.loads(listed.out) == []
     assert written.code == 0
     assert "No change was found in this window" in (tmp_path / "out" / "index.html").read_text()
+
+
+def _windows(meshlog, lake: Path) -> list[dict]:
+    return json.loads(meshlog("incident", "--find", "--lake", lake, "--format", "json").out)
+
+
+def _minutes(seed: int, seconds: int, wrong: dict[str, tuple[range, float]]) -> list[bytes]:
+    """Ten requests a second to two services, four in a hundred failing and some slow, and what goes wrong beside that:
+    by service in which seconds which share of its calls fails.
+    """
+    chance, log = random.Random(seed), []
+    for second in range(seconds):
+        for tenth in range(10):
+            service = ("cart.shop", "orders.shop")[tenth % 2]
+            when, share = wrong.get(service, (range(0), 0))
+            fails = chance.random() < (share if second in when else 0.04)
+            log += call(
+                second * 10 + tenth, second * 1000 + tenth * 100, service=service, server=f"10.1.0.{tenth % 2}",
+                duration=int(chance.lognormvariate(3, 0.7)), response_code=503 if fails else 200,
+            )  # fmt: skip
+    return log
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_fails_now_and_then_is_no_incident(meshlog, tmp_path, seed):
+    """A few failed and slow calls in a hundred, spread evenly, are usual: no window is proposed."""
+    assert _windows(meshlog, _lake(tmp_path, _minutes(seed, 120, {}))) == []
+
+
+def test_a_calm_parts_two_incidents(meshlog, tmp_path):
+    """A weak incident soon after a strong one has a window of its own, though a few calls failed in between."""
+    wrong = {"cart.shop": (range(60, 90), 0.9), "orders.shop": (range(106, 130), 0.4)}
+    windows = _windows(meshlog, _lake(tmp_path, _minutes(1, 180, wrong)))
+    onsets = [_moment(window["onset_at"]).timestamp() % 3600 - (8 * 60 + 50) for window in windows]
+
+    assert [window["service"] for window in windows] == ["cart.shop", "orders.shop"]
+    assert onsets == pytest.approx([60, 106], abs=5)
 
 
 def test_a_mesh_of_300_services_is_narrowed_down(meshlog, tmp_path):

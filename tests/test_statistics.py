@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 
-from pipeline.report import significance
+from pipeline.report import changepoints, significance
 from pipeline.report.changepoints import breakpoints
 
 
@@ -27,6 +27,16 @@ def test_a_step_is_found_to_the_step(calm, trouble, after):
 def test_a_single_bad_call_is_no_change():
     """One bad call of many is chance."""
     assert breakpoints([0.0] * 30 + [1.0] + [0.0] * 30, [10.0] * 61) == []
+
+
+def test_a_change_of_one_edge_of_many_has_to_be_larger():
+    """What would be a change of the requests, or of one edge, is chance where many edges are searched."""
+    series = {"k": [0.0] * 30 + [1.0] * 8 + [0.0] * 30, "n": [10.0] * 68}
+    alone = changepoints.changes([{"edge": 1, **series}])
+    among = changepoints.changes([{"edge": edge, **series} for edge in range(40)])
+
+    assert [row["position"] for row in alone] == [30, 38]
+    assert {row["edge"] for row in among} == {0}
 
 
 @pytest.mark.parametrize("calls", [[], [10.0], [0.0, 0.0, 0.0]])

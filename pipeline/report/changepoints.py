@@ -9,21 +9,28 @@ from collections.abc import Sequence
 from typing import Any
 
 PENALTY = 3.0
-"""What a change has to be worth, in units of the logarithm of the number of steps: the modified BIC's."""
+"""What a change has to be worth, in units of the logarithm of the number of steps: the modified BIC's. Where several
+edges are searched it is worth more by twice the logarithm of their number, or one of many would change by chance."""
 
 
 def changes(series: Sequence[dict[str, Any]]) -> list[dict[str, int]]:
     """Return every edge's positions at which a new segment begins, in the shape that the question `phases` takes.
 
-    A row of `series` has `edge` and two lists over the same steps: `k`, the bad calls, out of `n`.
+    A row of `series` has `edge`, 0 for the requests, and two lists over the same steps: `k`, the bad calls, out of `n`.
     """
+    edges = sum(row["edge"] > 0 for row in series)
     return [
-        {"edge": row["edge"], "position": position} for row in series for position in breakpoints(row["k"], row["n"])
+        {"edge": row["edge"], "position": position}
+        for row in series
+        for position in breakpoints(row["k"], row["n"], edges if row["edge"] else 1)
     ]
 
 
-def breakpoints(bad: Sequence[float], calls: Sequence[float]) -> list[int]:
-    """Return the steps, but for the first, with which a segment of another share begins."""
+def breakpoints(bad: Sequence[float], calls: Sequence[float], searched: int = 1) -> list[int]:
+    """Return the steps, but for the first, with which a segment of another share begins.
+
+    `searched` is how many series like this one are searched.
+    """
     import numpy as np
     from ruptures import Pelt
 
@@ -32,7 +39,7 @@ def breakpoints(bad: Sequence[float], calls: Sequence[float]) -> list[int]:
         return []
     signal = np.column_stack([np.asarray(bad, dtype=float), np.asarray(calls, dtype=float)])
     search = Pelt(custom_cost=_binomial_cost(), min_size=1, jump=1).fit(signal)
-    found: list[int] = search.predict(pen=PENALTY * math.log(steps))
+    found: list[int] = search.predict(pen=PENALTY * math.log(steps) + 2 * math.log(searched))
     return found[:-1]
 
 

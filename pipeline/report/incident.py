@@ -170,7 +170,8 @@ def find_phases(evidence: Evidence, edges: int, since: str | None, until: str | 
         "select edge, list(k order by position) as k, list(n order by position) as n from incident_series group by edge"
     )
     found = json.dumps(changepoints.changes(series))
-    evidence.keep("phases", changes=found, bridge=BRIDGE, since=since, until=until, baseline_since=baseline)
+    evidence.keep("runs", changes=found, bridge=BRIDGE, since=since, baseline_since=baseline)
+    evidence.keep("phases", since=since, until=until)
 
 
 def _findings(session: Session, flags: tuple[str, ...]) -> dict[str, Answer]:

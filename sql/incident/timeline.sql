@@ -93,7 +93,7 @@ drawn as (
     union all by name
     select
         kind,
-        greatest(0, least(steps, place + case when label = 'peak' then 0.5 else 0 end)) as position,
+        greatest(0, least(steps, case when label = 'peak' then floor(place) + 0.5 else place end)) as position,
         greatest(0, least(steps, next_place)) as next_position,
         moment_at,
         label,

@@ -1,6 +1,7 @@
 -- which times look like incidents: runs of trouble of the requests, and runs of edges that no request shows
--- Runs of edges that overlap or follow at once are one window. Each reaches a little beyond its trouble; its baseline is as
--- long, before it, and no older than the trouble before. The edge named is the one where the most bad calls began.
+-- Runs of edges that overlap or follow at once are one window. Each begins a little before its trouble and reaches as far
+-- beyond it as it took, which shows whether it was over; its baseline is as long, before it, and no older than the trouble
+-- before. The edge named is the one where the most bad calls began.
 with
 
 runs as (
@@ -89,12 +90,12 @@ widened as (
     select
         windows.*,
         counted.* exclude (first_step_at),
-        to_seconds(greatest(2 * step_seconds, ceil((epoch(last_step_until) - epoch(windows.first_step_at)) / 4)::bigint)) as pad,
+        to_seconds(greatest(2 * step_seconds, ceil(epoch(last_step_until) - epoch(windows.first_step_at))::bigint)) as pad,
         coalesce(
             lag(last_step_until) over (order by windows.first_step_at), (select min(step_at) from incident_series)
         ) as calm_since,
         coalesce(
-            lead(windows.first_step_at) over (order by windows.first_step_at),
+            lead(windows.first_step_at - to_seconds(2 * step_seconds)) over (order by windows.first_step_at),
             (select max(step_at) + to_seconds(any_value(step_seconds)) from incident_series)
         ) as calm_until,
     from windows
@@ -105,7 +106,10 @@ bounded as (
     select
         *,
         greatest(first_step_at - to_seconds(2 * step_seconds), calm_since) as since,
-        least(last_step_until + pad, calm_until) as until,
+        greatest(
+            last_step_until,
+            least(last_step_until + case when first_step_at > calm_since then pad else 2 * pad end, calm_until)
+        ) as until,
     from widened
 ),
 
