@@ -30,7 +30,7 @@ def _timeline(rows: Sequence[Row], width: int) -> Spec:
     )
     below = alt.layer(
         _spans(),
-        _bars("calls", "var(--calm)", _times(rows, width), "requests", "~s"),
+        _bars("calls", "var(--calm)", _times(rows, width), "requests", "~s", title_y=-8),
         _lines(),
         data=ROWS,
     )
@@ -39,11 +39,12 @@ def _timeline(rows: Sequence[Row], width: int) -> Spec:
     return spec_of(alt.vconcat(*parts, spacing=14).resolve_scale(x="shared"))
 
 
-def _bars(field: str, colour: str, axis: alt.Axis, title: str, number: str) -> alt.Chart:
+def _bars(field: str, colour: str, axis: alt.Axis, title: str, number: str, title_y: int = -22) -> alt.Chart:
+    # the names of the marks stand right above the plot, and the title above them
     figures: dict[str, Any] = {"format": number, "title": title, "tickCount": 2}
-    place: dict[str, Any] = {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleX": 0, "titleY": -8}
+    place: dict[str, Any] = {"titleAngle": 0, "titleAlign": "left", "titleAnchor": "end", "titleX": 0}
     least = 0.01 if "%" in number else 1
-    y_axis = alt.Axis(**figures, **place, tickMinStep=least, minExtent=AXIS_SPACE, maxExtent=AXIS_SPACE)
+    y_axis = alt.Axis(**figures, **place, titleY=title_y, tickMinStep=least, minExtent=AXIS_SPACE, maxExtent=AXIS_SPACE)
     steps = alt.Chart(ROWS).transform_filter(f"datum.kind === 'step' && datum.{field} > 0")
     drawn: alt.Chart = steps.mark_rect(stroke="var(--paper)", strokeWidth=0.5).encode(
         x=alt.X("position:Q", axis=axis, scale=alt.Scale(nice=False)),
