@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import InputError, UsageError
+from pipeline.ingest import odd
 from pipeline.ingest.fields import COLUMNS, DEFAULT, SPELLINGS, plain, read_mapping
 from pipeline.lake.schema import ACCESS_LOGS
 
@@ -86,3 +87,13 @@ def test_a_missing_mapping_is_an_input_error(tmp_path: Path) -> None:
     """It is a file that cannot be read, like any other."""
     with pytest.raises(InputError, match="the mapping cannot be read"):
         read_mapping(tmp_path / "none.toml")
+
+
+def test_of_two_keys_for_a_column_the_mapped_one_counts(tmp_path: Path) -> None:
+    """Whatever their names and order: the user knows what the format means."""
+    mapping = tmp_path / "mapping.toml"
+    mapping.write_text('[fields]\nzz_code = "response_code"\n')
+    text = b'{"response_code":200,"start_time":"2021-02-18T07:08:50Z","zz_code":503}'
+    (row,) = odd.parse([text], [1], read_mapping(mapping)).rows.to_pylist()
+
+    assert (row["response_code"], row["extra"]) == (503, '{"response_code":200}')
