@@ -36,7 +36,7 @@ def expand(url: str) -> Iterator[tuple[Source, str]]:
     scheme = urlsplit(url).scheme
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
-        raise UsageError(f"{without_secrets(url)}: meshlog knows no such store. Known are {known}")
+        raise UsageError(f"{without_secrets(url)}: meshlog knows no such store. Known are {known}; pipe others in")
     try:
         yield from _expand(url, scheme)
     except FileNotFoundError as error:
