@@ -19,6 +19,8 @@ LINES_AROUND = 12_000
 LONGEST = timedelta(minutes=10)
 """A request that lasts longer, or an id that a client repeats for longer, is looked for in the whole window."""
 
+UUID_LENGTH = 36
+
 _NOWHERE = Window(datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
 
 BY_REQUEST = {"hops", "trace_spans", "traces"}
@@ -68,7 +70,7 @@ def for_query(session: Session, sql: str) -> Iterator[Session]:
 
 
 def _lines_around(session: Session, identifier: str, is_whole: bool) -> Window | None:
-    found = session.rows(_FOUND if is_whole else _FOUND_BY_START, {"id": identifier})[0]
+    found = _found(session, identifier, is_whole)
     first, last = found["first_at"], found["last_at"]
     if first is None:
         # no hop has a request id that no line has; a trace or hop may be named by something else
@@ -78,6 +80,15 @@ def _lines_around(session: Session, identifier: str, is_whole: bool) -> Window |
     near = {"since": first - MARGIN, "until": last + MARGIN, "most": LINES_AROUND}
     margin = MARGIN * session.rows(_MARGIN, near)[0]["share"]
     return Window(first - margin, last + margin)
+
+
+def _found(session: Session, identifier: str, is_whole: bool) -> dict[str, Any]:
+    if is_whole or len(identifier) == UUID_LENGTH:
+        # the files' Bloom filters find a whole id at once; a UUID is hardly the start of another one
+        found = session.rows(_FOUND, {"id": identifier})[0]
+        if is_whole or found["first_at"]:
+            return found
+    return session.rows(_FOUND_BY_START, {"id": identifier})[0]
 
 
 def request_asked_for(session: Session, sql: str) -> str | None:
