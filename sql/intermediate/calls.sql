@@ -47,8 +47,13 @@ lines as not materialized (
         is_error,
         -- Mixer's verdict, in the formats of Istio up to 1.7
         case when contains(response_flags, 'UAEX') then extra ->> 'istio_policy_status' end as policy_status,
-        case when contains(upstream_host, '/') then regexp_extract(upstream_host, '([^/]+:\d+)$', 1) else upstream_host end
-            as endpoint,
+        -- hosts and listeners are few: cut here, where a file's dictionary is, and not behind the join
+        case
+            when contains(upstream_host, '/')
+                then regexp_replace(nullif(regexp_extract(upstream_host, '([^/]+:\d+)$', 1), ''), ':\d+$', '')
+            else regexp_replace(nullif(upstream_host, ''), ':\d+$', '')
+        end as endpoint_address,
+        regexp_replace(downstream_local_address, ':\d+$', '') as own_address,
         -- the pod's own address as a client's line knows it: its upstream socket, the gateway's listener, or its application
         regexp_replace(
             case
@@ -82,16 +87,14 @@ sides as (
                 then regexp_replace(server.downstream_remote_address, ':\d+$', '') end
         ) as client_address,
         client.pod as client_pod,
-        regexp_replace(
-            coalesce(server.downstream_local_address, nullif(client.endpoint, '')), ':\d+$', ''
-        ) as server_address,
+        coalesce(server.own_address, client.endpoint_address) as server_address,
         server.pod as server_pod,
         client.service as called_service,
         server.service as server_service,
         client.cluster_subset as cluster_subset,
         client.upstream_cluster as upstream_cluster,
         client.upstream_host as upstream_host,
-        client.upstream_local_address as upstream_local_address,
+        client.upstream_local_address is not null as has_upstream_socket,
         client.route_name as route_name,
         client.source as client_source,
         client.line_number as client_line_number,
@@ -100,8 +103,7 @@ sides as (
         case when is_last_attempt then client.duration_ms end as client_duration_ms,
         case when is_last_attempt then client.upstream_service_time_ms end as client_upstream_service_time_ms,
         case when is_last_attempt then client.response_code end as client_response_code,
-        case when is_last_attempt and client.line_id is not null
-            then coalesce(string_split(client.response_flags, ','), []) end as client_flags,
+        case when is_last_attempt then client.response_flags end as client_response_flags,
         case when is_last_attempt then client.response_code_details end as client_response_code_details,
         case when is_last_attempt then client.upstream_transport_failure_reason end
             as client_transport_failure_reason,
@@ -109,7 +111,6 @@ sides as (
             as client_termination_details,
         case when is_last_attempt then client.bytes_received end as client_bytes_received,
         case when is_last_attempt then client.bytes_sent end as client_bytes_sent,
-        case when is_last_attempt then client.is_error end as client_is_error,
         case when is_last_attempt then client.protocol end as client_protocol,
         case when is_last_attempt then client.requested_server_name end as client_sni,
         server.source as server_source,
@@ -119,12 +120,11 @@ sides as (
         server.duration_ms as server_duration_ms,
         server.upstream_service_time_ms as server_upstream_service_time_ms,
         server.response_code as server_response_code,
-        case when server.line_id is not null then coalesce(string_split(server.response_flags, ','), []) end as server_flags,
+        server.response_flags as server_response_flags,
         server.response_code_details as server_response_code_details,
         server.upstream_transport_failure_reason as server_transport_failure_reason,
         server.connection_termination_details as server_termination_details,
         server.bytes_sent as server_bytes_sent,
-        server.is_error as server_is_error,
         server.protocol as server_protocol,
         server.requested_server_name as server_sni,
         case when client.line_id is null then server.policy_status else client.policy_status end as policy_status,

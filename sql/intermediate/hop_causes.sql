@@ -10,9 +10,9 @@ with
 suspects as (
     select
         *,
-        coalesce(client_flags, []) as at_client,
-        coalesce(server_flags, []) as at_server,
-        list_concat(coalesce(client_flags, []), coalesce(server_flags, [])) as flags,
+        coalesce(string_split(client_response_flags, ','), []) as at_client,
+        coalesce(string_split(server_response_flags, ','), []) as at_server,
+        list_concat(at_client, at_server) as flags,
         coalesce(client_response_code_details, '') as client_details,
         coalesce(server_response_code_details, '') as server_details,
         concat_ws(
@@ -36,8 +36,8 @@ suspects as (
         is_error
         or coalesce(client_response_code, server_response_code) >= 400
         or coalesce(client_response_code, server_response_code) = 0
-        or len(client_flags) > 0
-        or len(server_flags) > 0
+        or client_response_flags is not null
+        or server_response_flags is not null
         or client_termination_details is not null
         or server_termination_details is not null
 ),
@@ -143,7 +143,7 @@ timeouts_of_hosts as (
         cluster_subset,
         server_address,
         count(*) as calls,
-        count(*) filter (where list_contains(client_flags, 'UT')) as timeouts,
+        count(*) filter (where list_contains(string_split(client_response_flags, ','), 'UT')) as timeouts,
     from calls
     where
         client_started_at is not null and server_address is not null
@@ -308,8 +308,8 @@ ruled as (
                     when upstream_host is null then 'queued_past_timeout'
                     when is_slow_host then 'timeouts_at_one_host'
                     when has_server then 'served_past_timeout'
-                    when upstream_local_address is not null and is_server_logging then 'timeout_not_seen_by_server'
-                    when upstream_local_address is not null then 'timeout_after_connect'
+                    when has_upstream_socket and is_server_logging then 'timeout_not_seen_by_server'
+                    when has_upstream_socket then 'timeout_after_connect'
                     -- formats with details log the local address of every connection
                     when client_details <> '' then 'timeout_before_connect'
                     else 'timeout_unclear'

@@ -84,7 +84,9 @@ select
     client_duration_ms,
     client_upstream_service_time_ms,
     client_response_code,
-    client_flags,
+    -- text until here: lists of a day's hops would cost more to keep than to make
+    case when client_source is not null and attempt = attempts
+        then coalesce(string_split(client_response_flags, ','), []) end as client_flags,
     client_response_code_details,
     client_transport_failure_reason,
     client_bytes_received,
@@ -96,7 +98,7 @@ select
     server_duration_ms,
     server_upstream_service_time_ms,
     server_response_code,
-    server_flags,
+    case when server_source is not null then coalesce(string_split(server_response_flags, ','), []) end as server_flags,
     server_response_code_details,
     server_transport_failure_reason,
     server_bytes_sent,

@@ -112,7 +112,7 @@ sides as (
             link = 'client_only'
             and upstream_host is not null
             and client_response_code > 0
-            and not list_has_any(client_flags, ['UF'])
+            and not list_contains(coalesce(string_split(client_response_flags, ','), []), 'UF')
             and server_address in (select server_address from logging_addresses)
         ) as misses_a_side,
     from calls
@@ -148,10 +148,10 @@ flagged as (
     from (
         select
             places.trace_number,
-            unnest(list_concat(coalesce(client_flags, []), coalesce(server_flags, []))) as flag,
+            unnest(string_split(concat_ws(',', client_response_flags, server_response_flags), ',')) as flag,
         from places
         inner join calls using (hop_number)
-        where len(client_flags) > 0 or len(server_flags) > 0
+        where client_response_flags is not null or server_response_flags is not null
     )
     group by trace_number
 ),
