@@ -16,6 +16,7 @@ keyed as (
     where request_id is not null
 ),
 
+-- by numbers, as in trace_places
 timed as (
     select
         hop_number,
@@ -24,10 +25,10 @@ timed as (
         hash(key, client_address) as calling_key,
         hash(key, server_address) as serving_key,
         hash(service, path) as calling_for,
-        client_started_at - to_milliseconds(coalesce(client_clock.ahead_ms, 0)) as client_started_at,
-        client_ended_at - to_milliseconds(coalesce(client_clock.ahead_ms, 0)) as client_ended_at,
-        server_started_at - to_milliseconds(coalesce(server_clock.ahead_ms, 0)) as server_started_at,
-        server_ended_at - to_milliseconds(coalesce(server_clock.ahead_ms, 0)) as server_ended_at,
+        make_timestamptz(epoch_us(client_started_at) - 1000 * coalesce(client_clock.ahead_ms, 0)) as client_started_at,
+        make_timestamptz(epoch_us(client_ended_at) - 1000 * coalesce(client_clock.ahead_ms, 0)) as client_ended_at,
+        make_timestamptz(epoch_us(server_started_at) - 1000 * coalesce(server_clock.ahead_ms, 0)) as server_started_at,
+        make_timestamptz(epoch_us(server_ended_at) - 1000 * coalesce(server_clock.ahead_ms, 0)) as server_ended_at,
         client_address is not null as has_client_address,
         server_address is not null as has_server_address,
     from keyed
@@ -227,13 +228,13 @@ covered as (
 below as (
     select
         parent_number as hop_number,
-        date_diff('millisecond', began_at, ended_at) as below_ms,
+        epoch_ms(ended_at) - epoch_ms(began_at) as below_ms,
     from of_parents
     where not is_open
     union all
     select
         parent_number as hop_number,
-        sum(greatest(0, date_diff('millisecond', greatest(began_at, coalesce(covered_until, began_at)), ended_at)))
+        sum(greatest(0, epoch_ms(ended_at) - epoch_ms(greatest(began_at, coalesce(covered_until, began_at)))))
             as below_ms,
     from covered
     group by parent_number

@@ -3,19 +3,20 @@
 -- Every hop of a day passes through here: numbers and times alone, which few bytes hold; trace_spans adds what they stand for.
 with recursive
 
--- times of different pods, each by a clock of its own, set right
+-- times of different pods, each by a clock of its own, set right; as numbers, since DuckDB's date_diff and intervals look
+-- into a calendar, which takes ten to sixty times as long
 timed as (
     select
         calls.hop_number,
         calls.call_number,
         nesting.parent_number,
         coalesce(
-            client_started_at - to_milliseconds(coalesce(client_clock.ahead_ms, 0)),
-            server_started_at - to_milliseconds(coalesce(server_clock.ahead_ms, 0))
+            make_timestamptz(epoch_us(client_started_at) - 1000 * coalesce(client_clock.ahead_ms, 0)),
+            make_timestamptz(epoch_us(server_started_at) - 1000 * coalesce(server_clock.ahead_ms, 0))
         ) as began_at,
         coalesce(
-            client_ended_at - to_milliseconds(coalesce(client_clock.ahead_ms, 0)),
-            server_ended_at - to_milliseconds(coalesce(server_clock.ahead_ms, 0))
+            make_timestamptz(epoch_us(client_ended_at) - 1000 * coalesce(client_clock.ahead_ms, 0)),
+            make_timestamptz(epoch_us(server_ended_at) - 1000 * coalesce(server_clock.ahead_ms, 0))
         ) as ended_at,
         greatest(0, coalesce(client_duration_ms, server_duration_ms) - nesting.below_ms) as self_ms,
         attempt,
@@ -176,7 +177,7 @@ waits as (
     select
         hop_number,
         parent_number,
-        greatest(0, date_diff('millisecond', critical_from, critical_until)) as wait_ms,
+        greatest(0, epoch_ms(critical_until) - epoch_ms(critical_from)) as wait_ms,
     from descended
     where is_critical
 ),
@@ -201,7 +202,7 @@ joined as (
         descended.is_critical,
         case
             when descended.is_critical
-                then greatest(0, date_diff('millisecond', critical_from, critical_until)) - coalesce(waits_below.below_ms, 0)
+                then greatest(0, epoch_ms(critical_until) - epoch_ms(critical_from)) - coalesce(waits_below.below_ms, 0)
             else 0
         end as critical_ms,
         descended.is_repeat,
