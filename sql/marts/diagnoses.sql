@@ -3,7 +3,8 @@
 -- A call that only passed a failure on is not counted: every finding counts the calls where its failure began.
 with
 
-hops as (
+-- all columns of all hops would not fit into memory; each step takes the few that it needs
+hops as not materialized (
     select * from hops
 ),
 
@@ -29,13 +30,11 @@ origins as (
 -- an earlier attempt has its server's line; what its client saw in the end stands on the last one
 last_attempts as (
     select
-        call_id,
-        concat_ws(
-            ' ',
-            client_response_code,
-            nullif(array_to_string(client_flags, ','), ''),
-            client_response_code_details
-        ) as client_evidence,
+        client_source as last_source,
+        client_line_number as last_line_number,
+        client_response_code as last_response_code,
+        client_flags as last_flags,
+        client_response_code_details as last_response_code_details,
     from hops
     where client_source is not null and attempt = attempts
 ),
@@ -51,7 +50,12 @@ findings as (
         array_to_string(
             list_sort(list_distinct(list_concat(coalesce(client_flags, []), coalesce(server_flags, [])))), ','
         ) as logged_flags,
-        last_attempts.client_evidence,
+        case when last_source is not null then concat_ws(
+            ' ',
+            last_response_code,
+            nullif(array_to_string(last_flags, ','), ''),
+            last_response_code_details
+        ) end as client_evidence,
         case when server_source is not null then concat_ws(
             ' ',
             server_response_code,
@@ -60,7 +64,8 @@ findings as (
         ) end as server_evidence,
     from origins
     inner join hops on origins.culprit_hop_id = hops.hop_id
-    left join last_attempts using (call_id)
+    left join last_attempts
+        on hops.client_source = last_source and hops.client_line_number = last_line_number
 ),
 
 ---------- what the two sides logged, the most frequent first

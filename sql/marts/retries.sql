@@ -4,13 +4,23 @@
 -- Two tries on each of three edges in a row are eight calls of the last service: chain_attempts_per_call says so.
 with
 
-hops as (
+hops as not materialized (
     select * from hops
 ),
 
+-- most calls have one attempt, and nothing to gather
 calls as (
     select
-        call_id,
+        client_service,
+        service,
+        attempts,
+        is_error,
+        list_contains(client_flags, 'URX') as is_limit_reached,
+        0 as earlier_attempts_ms,
+    from hops
+    where client_source is not null and service is not null and attempts = 1
+    union all
+    select
         client_service,
         service,
         max(attempts) as attempts,
@@ -18,8 +28,8 @@ calls as (
         bool_or(list_contains(client_flags, 'URX')) filter (where attempt = attempts) as is_limit_reached,
         coalesce(sum(server_duration_ms) filter (where attempt < attempts), 0) as earlier_attempts_ms,
     from hops
-    where client_source is not null and service is not null
-    group by all
+    where client_source is not null and service is not null and attempts > 1
+    group by call_id, client_service, service
 ),
 
 edges as (

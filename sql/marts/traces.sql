@@ -6,24 +6,34 @@ places as (
     select * from trace_places
 ),
 
+-- what went wrong is asked of few hops, and the rest of those that began a trace: all of a day's would not fit into memory
 hops as (
     select * from numbered_hops
+    where cause is not null or hop_number in (select trace_number from places)
+),
+
+calls_in_window as not materialized (
+    select calls.* from calls
+    cross join session_window
+    where
+        (since is null or started_at >= since)
+        and (until is null or started_at < until)
 ),
 
 -- a pod that began a request while it served another one has probably not passed the request id on
 begun_by_pods as (
     select
         trace_number,
-        hops.client_address,
-        hops.started_at,
-        epoch(hops.started_at)::bigint // 10 as tenth,
+        calls.client_address,
+        calls.started_at,
+        epoch(calls.started_at)::bigint // 10 as tenth,
     from places
-    inner join hops using (hop_number)
+    inner join calls using (hop_number)
     where
         hop_number = trace_number
-        and hops.kind <> 'tcp'
-        and hops.client_reporter <> 'gateway'
-        and hops.client_source is not null
+        and calls.kind <> 'tcp'
+        and calls.client_reporter <> 'gateway'
+        and calls.client_source is not null
 ),
 
 serving as (
@@ -33,7 +43,7 @@ serving as (
         server_started_at,
         server_ended_at,
         server_ended_at > server_started_at + interval 1 minute as is_long,
-    from hops
+    from calls_in_window
     where
         server_started_at is not null
         and kind <> 'tcp'
@@ -98,7 +108,7 @@ guessed_traces as (
 ),
 
 logging_addresses as (
-    select distinct server_address from hops
+    select distinct server_address from calls_in_window
     where server_started_at is not null and kind <> 'tcp'
 ),
 
