@@ -3,7 +3,7 @@
 -- Kubelet paths name pods; clients' clusters name the service behind an address; a pod nobody calls has its workload.
 with
 
-lines as (
+lines as not materialized (
     select
         source,
         pod,

@@ -61,15 +61,16 @@ flagged as (
         case
             when method is null and protocol is null and coalesce(response_code_details, 'filter_chain_not_found')
                 = 'filter_chain_not_found' and not contains(coalesce(response_flags, ''), 'DPE') then 'tcp'
-            when user_agent like 'grpc-%' or (
-                protocol = 'HTTP/2' and method = 'POST' and regexp_matches(path, '^/[\w.]+\.\w+/\w+$')
-            ) then 'grpc'
+            when user_agent like 'grpc-%' then 'grpc'
+            -- a case of its own: `and` would match the path of every line
+            when protocol = 'HTTP/2' and method = 'POST'
+                then case when regexp_matches(path, '^/[\w.]+\.\w+/\w+$') then 'grpc' else 'http' end
             else 'http'
         end as kind,
         -- present only where the format was extended; trailers show nowhere in Istio's default
-        try_cast(coalesce(
+        case when extra is not null then try_cast(coalesce(
             extra ->> 'grpc_status_number', extra ->> 'grpc_status', extra ->> 'grpc-status'
-        ) as integer) as grpc_status,
+        ) as integer) end as grpc_status,
     from lines
 ),
 
@@ -84,7 +85,8 @@ judged as (
         coalesce(
             response_code >= 500
             -- an upgraded connection ends when either side closes it, for which Envoy has the flags of a failure
-            or (response_code < 400 and response_code <> 101 and list_has_any(flags, failure_flags))
+            or case when response_flags is not null
+                then response_code < 400 and response_code <> 101 and list_has_any(flags, failure_flags) else false end
             or (response_code = 0 and list_contains(flags, 'NR'))
             or response_code_details = 'max_duration_timeout'
             -- the statuses that OpenTelemetry's conventions count as the server's: UNKNOWN, DEADLINE_EXCEEDED,
