@@ -286,6 +286,7 @@ def test_a_quiet_day_says_so(tmp_path):
         "No request failed on this day.",
         "No proxy tried a call again on this day.",
         "No endpoint stands out from its siblings.",
+        "The lines for it reach back 1 minute of the three days.",
     ):
         assert sentence in page
 

@@ -96,6 +96,7 @@ ranked as (
         *,
         failed - budget as over_budget,
         case
+            when covered_minutes = 1 then '1 minute'
             when covered_minutes < 120 then covered_minutes || ' minutes'
             when covered_minutes < 4320 then covered_minutes // 60 || ' hours'
             else 'all'
