@@ -22,7 +22,8 @@ from pipeline.errors import LockedError, UsageError
 from pipeline.ingest import follow as following
 from pipeline.ingest import merge
 from pipeline.ingest.follow import follow
-from pipeline.ingest.load import Summary
+from pipeline.ingest.load import Summary, writing
+from pipeline.ingest.sources import expand
 from pipeline.lake import ledger
 
 EVERY = 0.2
@@ -176,7 +177,8 @@ def test_rotation_within_a_folder_gives_each_line_once(
         if (logs / "access.log.1").exists():
             if is_compressed:
                 packed = gzip.compress((logs / "access.log.1").read_bytes())
-                (logs / "access.log.2.gz").write_bytes(packed)
+                (logs / ".packed").write_bytes(packed)
+                (logs / ".packed").replace(logs / "access.log.2.gz")
             else:
                 (logs / "access.log.1").replace(logs / "access.log.2")
         log.replace(logs / "access.log.1")
@@ -187,6 +189,21 @@ def test_rotation_within_a_folder_gives_each_line_once(
     assert ids(lake) == numbered(100)
     assert lake.rejects() == []
     assert follower.said == []
+
+
+def test_an_archive_that_is_whole_in_the_end_is_no_failure(lake: Lake, logs: Path) -> None:
+    """It was read while something was still compressing it; that is not what a follow ends with."""
+    packed = gzip.compress(lines(200))
+    problems = []
+    with writing([], lake.root) as ingest:
+        for size in (len(packed) // 2, len(packed)):
+            (logs / "a.log.gz").write_bytes(packed[:size])
+            (source,) = expand([logs]).sources
+            list(ingest.read(source, None))
+            problems.append(len(ingest.summary.problems))
+
+    assert problems == [1, 0]
+    assert ids(lake) == numbered(200)
 
 
 def test_copy_and_truncate_gives_each_line_once(lake: Lake, logs: Path) -> None:

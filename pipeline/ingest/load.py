@@ -238,13 +238,14 @@ class Ingest:
         last: datetime | None = None,
     ) -> None:
         old = self.summary
+        problems = [found for found in old.problems if found[0] != name]  # what is whole by now was still being written
         self.summary = replace(
             old,
             counts=old.counts + counts,
             sources_read=old.sources_read + (counts.lines > 0),
             sources_unchanged=old.sources_unchanged + (counts.lines == 0 and problem is None),
             sources_failed=old.sources_failed + (problem is not None),
-            problems=tuple(dict.fromkeys((*old.problems, (name, problem)))) if problem else old.problems,
+            problems=(*problems, (name, problem)) if problem else tuple(problems),
             first_started_at=min(filter(None, (old.first_started_at, first)), default=None),
             last_started_at=max(filter(None, (old.last_started_at, last)), default=None),
         )
