@@ -186,13 +186,18 @@ NO_LINES_OF_ENVOY = {37, 42, 43, 44, 45}
 
 
 def test_every_row_of_the_facts_has_a_case():
-    """Each issue of section 7 and each pair of lines of table 1c is a case, so none is forgotten."""
+    """Each issue of section 7, each flag of table 1b and each pair of lines of table 1c is a case: none is forgotten.
+
+    The rows of 1b are counted over both of its tables, 59 with a flag and 15 without.
+    """
     numbers = r"(?:^|\b)(?:7\.|07_)(\d+)"
     issues = {int(row) for case in CASES for row in re.findall(numbers, f"{case['name']} {case['facts']}")}
+    flags = {int(row) for case in CASES for row in re.findall(r"1b row (\d+)", case["facts"])}
     pairs = {int(row) for case in CASES for row in re.findall(r"1c row (\d+)", case["facts"])}
 
     assert {*range(1, 46)} - issues == NO_LINES_OF_ENVOY
-    assert {*range(1, 21)} - pairs == set()
+    assert {*range(1, 75)} ^ flags == set()
+    assert {*range(1, 21)} ^ pairs == set()
 
 
 def test_the_rules_are_those_of_the_sql():
