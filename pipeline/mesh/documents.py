@@ -92,7 +92,8 @@ def _json_values(source: str, number: int, first_line: int, part: str) -> Iterat
             at = error.pos if isinstance(error, json.JSONDecodeError) else place
             line = first_line + part[:at].count("\n")
             what = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-            cut = ". The output is cut short" if at >= len(part.rstrip()) - 1 else ""
+            is_cut = at >= len(part.rstrip()) - 1 or what.startswith("Unterminated string")
+            cut = ". The output is cut short" if is_cut else ""
             raise misread(source, number, line, f"this is no JSON: {what}{cut}. Write it anew with -o json") from error
         yield place, value
         place, number = end, number + 1

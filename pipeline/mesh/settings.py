@@ -40,8 +40,6 @@ def cluster_settings(cluster: dict[str, Any]) -> dict[str, str]:
     )
     options = (cluster.get(_TYPED) or {}).get(_HTTP_OPTIONS) or {}
     common = options.get("commonHttpProtocolOptions") or cluster.get("commonHttpProtocolOptions") or {}
-    socket = (cluster.get("transportSocket") or {}).get("name")
-    matches = cluster.get("transportSocketMatches")
     found = {
         **_renamed(thresholds, _THRESHOLDS),
         **_renamed(cluster.get("outlierDetection") or {}, _OUTLIERS),
@@ -49,10 +47,36 @@ def cluster_settings(cluster: dict[str, Any]) -> dict[str, str]:
         "connectionPool.http.idleTimeout": common.get("idleTimeout"),
         "connectionPool.http.maxRequestsPerConnection": common.get("maxRequestsPerConnection")
         or cluster.get("maxRequestsPerConnection"),
+        "connectionPool.tcp.maxConnectionDuration": common.get("maxConnectionDuration"),
         "loadBalancer.simple": cluster.get("lbPolicy"),
-        "tls.mode": "automatic" if matches else "TLS" if socket and "tls" in str(socket) else None,
+        **_tls(cluster),
     }
     return {field: str(value) for field, value in found.items() if value is not None}
+
+
+def _tls(cluster: dict[str, Any]) -> dict[str, Any]:
+    """Return a cluster's client TLS; nothing where sockets are matched to endpoints, as automatic mTLS does.
+
+    As automatic mTLS is Istio's default, a rule's cluster of pods that has no socket at all was told to have none.
+    """
+    if cluster.get("transportSocketMatches"):
+        return {}
+    config = (cluster.get("transportSocket") or {}).get("typedConfig") or {}
+    if "commonTlsContext" not in config:
+        return {"tls.mode": "DISABLE"} if cluster.get("type") == "EDS" and origin(cluster) else {}
+    common = config["commonTlsContext"] or {}
+    certificates = [each.get("name") for each in common.get("tlsCertificateSdsSecretConfigs") or ()]
+    combined = common.get("combinedValidationContext") or {}
+    expected = combined.get("defaultValidationContext") or common.get("validationContext") or {}
+    typed = [each.get("matcher") or {} for each in expected.get("matchTypedSubjectAltNames") or ()]
+    names = [each.get("exact") for each in typed or expected.get("matchSubjectAltNames") or ()]
+    server = str(config.get("sni") or "")
+    return {
+        "tls.mode": "ISTIO_MUTUAL" if "default" in certificates else "MUTUAL" if certificates else "SIMPLE",
+        # Istio's own names of clusters are no setting
+        "tls.sni": server if server and not server.startswith("outbound_.") else None,
+        **{f"tls.subjectAltNames[{number}]": name for number, name in enumerate(names)},
+    }
 
 
 def route_settings(route: dict[str, Any]) -> dict[str, str]:

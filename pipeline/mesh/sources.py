@@ -4,8 +4,10 @@ A snapshot stands at one time: the one that the user names, else that of the new
 """
 
 import glob
+import gzip
 import os
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +17,9 @@ from pipeline.mesh.shapes import Text
 
 STDIN = "-"
 SUFFIXES = frozenset({".yaml", ".yml", ".json", ".txt", ""})
-"""Suffixes of files that are read where a folder is named."""
+"""Suffixes of files that are read where a folder is named, also with .gz behind them."""
+
+_GZIP = b"\x1f\x8b"
 
 
 def expand(paths: Sequence[str]) -> list[str]:
@@ -46,11 +50,16 @@ def _folder(path: str) -> Iterator[str]:
     files = [
         file
         for file in sorted(Path(path).rglob("*"))
-        if file.is_file() and file.suffix.lower() in SUFFIXES and not _is_hidden(file.relative_to(path))
+        if file.is_file() and _suffix(file) in SUFFIXES and not _is_hidden(file.relative_to(path))
     ]
     if not files:
         raise InputError(f"{path}: the folder holds no file ending in .yaml, .yml, .json or .txt. Name another")
     yield from (str(file) for file in files)
+
+
+def _suffix(file: Path) -> str:
+    suffix = file.suffix.lower()
+    return Path(file.stem).suffix.lower() if suffix == ".gz" else suffix
 
 
 def _is_hidden(path: Path) -> bool:
@@ -58,7 +67,7 @@ def _is_hidden(path: Path) -> bool:
 
 
 def read(path: str) -> Text:
-    """Read one file, or standard input, whole. Raises `InputError` where it cannot be read or is no text."""
+    """Read one file, or standard input, whole, gzipped or not. Raises `InputError` where it is no text."""
     try:
         data = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
     except FileNotFoundError as error:
@@ -66,12 +75,17 @@ def read(path: str) -> Text:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}. Check its rights") from error
     name = "stdin" if path == STDIN else path
+    if data.startswith(_GZIP):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{name}: cannot be decompressed: {error}. The file may be cut short") from error
     try:
         return Text(name, data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise InputError(
-            f"{name}:{line}: is no UTF-8 text. Give what kubectl or istioctl wrote, not compressed"
+            f"{name}:{line}: is no UTF-8 text. Give what kubectl or istioctl wrote, plain or gzipped"
         ) from error
 
 

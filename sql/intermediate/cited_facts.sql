@@ -162,6 +162,49 @@ dangling as (
     where diagnosed_host.host is null or (destinations.subset is not null and subsets.subset is null)
 ),
 
+-- where no object tells: a proxy's route that leads to a cluster which the proxy has not
+proxy_routes as (
+    select
+        proxy,
+        route_name,
+        nullif(regexp_extract(virtual_service, '^[^.]+\.(.+)$', 1), '') as namespace,
+        split_part(virtual_service, '.', 1) as name,
+        -- direction|port|subset|host, with its weight behind where there are several
+        string_split(split_part(unnest(string_split(cluster, ', ')), ' ', 1), '|') as parts,
+        snapshot_at,
+        is_later,
+    from mesh_proxy_routes
+    where virtual_service is not null and cluster is not null and not exists (from mesh_rules)
+),
+
+proxy_dangling as (
+    select distinct
+        diagnosed.diagnosis_id,
+        1 as place,
+        'VirtualService' as kind,
+        routes.namespace,
+        routes.name,
+        'spec.http[].route[].destination.subset' as field,
+        routes.parts[3] as value,
+        'the proxy has no cluster ' || array_to_string(routes.parts, '|') as says,
+        'add the subset to the DestinationRule, or name one that there is' as change,
+        routes.snapshot_at,
+        routes.is_later,
+    from (select distinct diagnosis_id, route_name, host from diagnosed where cause = 'no_cluster') as diagnosed
+    inner join proxy_routes as routes
+        on diagnosed.route_name = routes.route_name
+        and coalesce(diagnosed.host = routes.parts[4], true)
+    where
+        routes.parts[3] <> ''
+        and exists (from mesh_clusters where mesh_clusters.proxy is not distinct from routes.proxy)
+        and not exists (
+            from mesh_clusters
+            where
+                mesh_clusters.proxy is not distinct from routes.proxy
+                and mesh_clusters.cluster = array_to_string(routes.parts, '|')
+        )
+),
+
 ---------- no route: which hosts and paths the VirtualServices take, those of gateways or of the host that was called
 
 unrouted as (
@@ -312,6 +355,8 @@ facts as (
     select * from subset_labels
     union all
     select * from dangling
+    union all
+    select * from proxy_dangling
     union all
     select * from route_hosts
     union all

@@ -221,31 +221,6 @@ deciding as (
         and targets.port = rule_port.port
 ),
 
-asked as (
-    select
-        deciding.*,
-        mesh_defaults.field as setting,
-        mesh_defaults.default_value,
-        mesh_defaults.says,
-    from deciding
-    inner join mesh_defaults on deciding.section = split_part(mesh_defaults.field, '.', 1)
-    union
-    -- fields without a known default
-    select
-        deciding.*,
-        settings.place.setting as setting,
-        mesh_defaults.default_value,
-        mesh_defaults.says,
-    from deciding
-    inner join settings
-        on deciding.namespace is not distinct from settings.namespace
-        and deciding.name = settings.name
-        and deciding.level = settings.place.level
-        and deciding.port_place = settings.place.port_place
-        and deciding.section = settings.place.section
-    left join mesh_defaults on settings.place.setting = mesh_defaults.field
-),
-
 ---------- what proxies themselves are set to
 
 proxy_settings as (
@@ -270,11 +245,51 @@ proxy_rules as (
         port,
         subset,
         any_value(destination_rule) as destination_rule,
+        -- printed tables have none
+        bool_or(settings is not null) as has_settings,
         max(snapshot_at) as snapshot_at,
         bool_or(is_later) as is_later,
     from mesh_clusters
     where direction = 'outbound'
     group by host, port, subset
+),
+
+asked as (
+    select
+        deciding.*,
+        mesh_defaults.field as setting,
+        mesh_defaults.default_value,
+        mesh_defaults.says,
+    from deciding
+    inner join mesh_defaults on deciding.section = split_part(mesh_defaults.field, '.', 1)
+    union
+    -- fields without a known default
+    select
+        deciding.*,
+        settings.place.setting as setting,
+        mesh_defaults.default_value,
+        mesh_defaults.says,
+    from deciding
+    inner join settings
+        on deciding.namespace is not distinct from settings.namespace
+        and deciding.name = settings.name
+        and deciding.level = settings.place.level
+        and deciding.port_place = settings.place.port_place
+        and deciding.section = settings.place.section
+    left join mesh_defaults on settings.place.setting = mesh_defaults.field
+    union
+    select
+        deciding.*,
+        proxy_settings.setting,
+        null as default_value,
+        null as says,
+    from deciding
+    inner join proxy_settings
+        on deciding.host = proxy_settings.host
+        and deciding.port is not distinct from proxy_settings.port
+        and deciding.subset is not distinct from proxy_settings.subset
+        and deciding.section = split_part(proxy_settings.setting, '.', 1)
+    where deciding.name is null and proxy_settings.setting not in (select field from mesh_defaults)
 ),
 
 effective as (
@@ -289,6 +304,7 @@ effective as (
         case
             when settings.value is not null then true
             when asked.name is not null or proxy_rules.destination_rule is null then false
+            when proxy_settings.proxy_value is null and proxy_rules.has_settings then false
             when proxy_settings.proxy_value is distinct from asked.default_value
                 and proxy_settings.proxy_value is not null then true
         end as is_set,
@@ -297,7 +313,16 @@ effective as (
         asked.says as default_says,
         coalesce(asked.name || '.' || asked.namespace, proxy_rules.destination_rule) as destination_rule,
         -- where it is set, or would be
-        coalesce(settings.field, asked.level || '.trafficPolicy.' || asked.port_place || asked.setting) as path,
+        coalesce(
+            settings.field,
+            -- proxies tell a subset's own value from the rule's by the cluster without a subset
+            case
+                when asked.name is not null or asked.subset is null or proxy_rules.destination_rule is null then asked.level
+                when proxy_rules.has_settings and proxy_settings.proxy_value is not distinct from of_the_rule.proxy_value
+                    then 'spec'
+                else 'spec.subsets[]'
+            end || '.trafficPolicy.' || asked.port_place || asked.setting
+        ) as path,
         proxy_settings.proxy_value,
         coalesce(asked.snapshot_at, proxy_rules.snapshot_at) as snapshot_at,
         coalesce(asked.is_later, proxy_rules.is_later) as is_later,
@@ -313,6 +338,11 @@ effective as (
         and asked.port is not distinct from proxy_settings.port
         and asked.subset is not distinct from proxy_settings.subset
         and asked.setting = proxy_settings.setting
+    left join proxy_settings as of_the_rule
+        on asked.host = of_the_rule.host
+        and asked.port is not distinct from of_the_rule.port
+        and of_the_rule.subset is null
+        and asked.setting = of_the_rule.setting
     left join proxy_rules
         on asked.host = proxy_rules.host
         and asked.port is not distinct from proxy_rules.port

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.mesh.envoy import outbound_cluster_name
 from tests.mesh.istio import objects
-from tests.mesh.world import Mesh, Pod, Route, Service
+from tests.mesh.world import Mesh, Pod, Policy, Route, Service
 
 Json = dict[str, Any]
 
@@ -18,8 +18,9 @@ def proxy_config(mesh: Mesh, pod: Pod) -> Json:
     """Give each part of a pod's configuration, as `-o json` does."""
     services = list(mesh.services.values())
     named = [(service, subset) for service in services for subset in mesh.subsets(service.name)]
+    ruled = {each["metadata"]["name"] for each in objects(mesh) if each["kind"] == "DestinationRule"}
     return {
-        "clusters": [_cluster(mesh, service, subset) for service, subset in named],
+        "clusters": [_cluster(mesh, service, subset, has_rule=service.name in ruled) for service, subset in named],
         "routes": _routes(mesh, pod),
         "endpoints": [_endpoints(mesh, service, subset) for service, subset in named],
         "listeners": [_listener(service) for service in services],
@@ -60,10 +61,6 @@ def _table(rows: list[list[str]]) -> str:
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
-def _has(mesh: Mesh, kind: str, name: str) -> bool:
-    return any(each["kind"] == kind and each["metadata"]["name"] == name for each in objects(mesh))
-
-
 def _origin(kind: str, name: str, namespace: str = "shop") -> Json:
     config = f"/apis/networking.istio.io/v1/namespaces/{namespace}/{kind}/{name}"
     return {"metadata": {"filterMetadata": {"istio": {"config": config}}}}
@@ -74,7 +71,11 @@ def _managed(part: Json) -> str:
     return f"{config.split('/')[-1]}.{config.split('/')[-3]}" if config else ""
 
 
-def _cluster(mesh: Mesh, service: Service, subset: str) -> Json:
+def _seconds(ms: int) -> str:
+    return f"{ms / 1000:.3f}s"
+
+
+def _cluster(mesh: Mesh, service: Service, subset: str, *, has_rule: bool) -> Json:
     policy = mesh.policy(service.name, subset)
     limits = policy.breaker
     threshold = {
@@ -88,8 +89,38 @@ def _cluster(mesh: Mesh, service: Service, subset: str) -> Json:
         "type": "EDS",
         "connectTimeout": f"{policy.connect_timeout_ms / 1000:g}s",
         "circuitBreakers": {"thresholds": [threshold]},
-        **(_origin("destination-rule", service.name) if _has(mesh, "DestinationRule", service.name) else {}),
+        **({"outlierDetection": _ejection(policy)} if policy.ejects_after else {}),
+        **_sockets(policy, service),
+        **(_origin("destination-rule", service.name) if has_rule else {}),
     }
+
+
+def _ejection(policy: Policy) -> Json:
+    ejected = _seconds(policy.ejected_ms)
+    return {
+        "consecutive5xx": policy.ejects_after,
+        "interval": "0.200s",
+        "baseEjectionTime": ejected,
+        "maxEjectionPercent": 100,
+    }
+
+
+def _sockets(policy: Policy, service: Service) -> Json:
+    """Give the client's TLS: none, Istio's for another name, or automatic mTLS, which asks each endpoint's metadata."""
+    if policy.tls == "plain":
+        return {}
+    validation: Json = {"validationContextSdsSecretConfig": {"name": "ROOTCA"}}
+    if policy.tls == "stranger":
+        renamed = f"spiffe://cluster.local/ns/{service.namespace}/sa/{service.name}-renamed"
+        matcher = {"sanType": "URI", "matcher": {"exact": renamed}}
+        validation["defaultValidationContext"] = {"matchTypedSubjectAltNames": [matcher]}
+    common = {"tlsCertificateSdsSecretConfigs": [{"name": "default"}], "combinedValidationContext": validation}
+    config = {"commonTlsContext": common, "sni": f"outbound_.{service.port}_._.{service.host}"}
+    socket = {"name": "envoy.transport_sockets.tls", "typedConfig": config}
+    if policy.tls == "stranger":
+        return {"transportSocket": socket}
+    mutual = {"name": "tlsMode-istio", "match": {"tlsMode": "istio"}, "transportSocket": socket}
+    return {"transportSocketMatches": [mutual, {"name": "tlsMode-disabled", "match": {}}]}
 
 
 def _routes(mesh: Mesh, pod: Pod) -> list[Json]:
@@ -124,18 +155,23 @@ def _routes(mesh: Mesh, pod: Pod) -> list[Json]:
 def _route(mesh: Mesh, route: Route) -> Json:
     action: Json = {
         "cluster": outbound_cluster_name(mesh.services[route.service], route.subset),
-        "timeout": f"{route.timeout_ms / 1000:.3f}s" if route.timeout_ms else "0s",
+        "timeout": _seconds(route.timeout_ms) if route.timeout_ms else "0s",
     }
     if route.retries:
         action["retryPolicy"] = {"retryOn": route.retries.retry_on, "numRetries": route.retries.attempts}
+        if route.retries.per_try_ms:
+            action["retryPolicy"]["perTryTimeout"] = _seconds(route.retries.per_try_ms)
+    if route.mirror:
+        action["requestMirrorPolicies"] = [{"cluster": outbound_cluster_name(mesh.services[route.mirror])}]
     match: Json = {"path": route.exact} if route.exact else {"prefix": route.prefix}
     if route.header:
         match["headers"] = [{"name": route.header[0], "stringMatch": {"exact": route.header[1]}}]
-    found: Json = {"name": route.name, "match": match, "route": action}
+    found: Json = {"name": route.name, "match": match}
+    found |= {"directResponse": {"status": route.answers}} if route.answers else {"route": action}
     if route.fault:
         share = {"percentage": {"numerator": 100}}
         fault: Json = (
-            {"delay": {"fixedDelay": f"{route.fault.delay_ms / 1000:.3f}s", **share}}
+            {"delay": {"fixedDelay": _seconds(route.fault.delay_ms), **share}}
             if route.fault.delay_ms
             else {"abort": {"httpStatus": route.fault.abort_status, **share}}
         )
