@@ -14,6 +14,7 @@ from pipeline.query.session import Window, open_session
 from pipeline.report.questions import ask
 from tests.mesh import istio, istioctl
 from tests.mesh.stories import STORIES
+from tests.mesh.town import town
 from tests.mesh.world import Breaker, Route, shop
 
 FIXTURES = Path(__file__).parent / "mesh_config"
@@ -22,6 +23,7 @@ BEFORE = datetime(2026, 11, 23, 20, tzinfo=UTC)
 """Before the samples were recorded."""
 
 PAYMENTS = "payments.shop.svc.cluster.local"
+STRANGER = "spiffe://cluster.local/ns/shop/sa/payments-renamed"
 
 
 def objects_of(mesh) -> str:
@@ -110,6 +112,40 @@ def test_values_in_effect_follow_istios_inheritance(resources):
 
     for port, subset, field, value, is_set, place in EFFECTIVE:
         assert found[port, subset, field] == (value, is_set, f"{place}{field}"), (port, subset, field)
+
+
+# subset, field -> value, whether it is set, where; of payments in the town, as its proxies' JSON alone tells
+IN_EFFECT_AT_PROXIES = [
+    (None, "connectionPool.tcp.maxConnections", "4294967295", None, "spec"),
+    ("narrow", "connectionPool.tcp.maxConnections", "1", True, "spec.subsets[]"),
+    ("void", "connectionPool.tcp.connectTimeout", "0.250s", True, "spec.subsets[]"),
+    ("void", "connectionPool.tcp.maxConnections", "4294967295", None, "spec"),
+    ("ejecting", "outlierDetection.maxEjectionPercent", "100", True, "spec.subsets[]"),
+    # no socket is no TLS; matched sockets are automatic mTLS, which nobody set
+    ("plain", "tls.mode", "DISABLE", True, "spec.subsets[]"),
+    ("stranger", "tls.mode", "ISTIO_MUTUAL", True, "spec.subsets[]"),
+    ("stranger", "tls.subjectAltNames[0]", STRANGER, True, "spec.subsets[]"),
+    ("narrow", "tls.mode", None, False, "spec"),
+]
+
+
+def test_proxies_alone_tell_a_subsets_policy_from_its_rules(tmp_path):
+    """A subset's cluster that differs from the service's has a policy of its own; tables have no value to compare."""
+    frontend = town().pods["frontend"]
+    found = {}
+    for form, write in (("json", istioctl.write_json), ("txt", istioctl.printed)):
+        (tmp_path / f"shown.{form}").write_text(write(town(), frontend))
+        read_snapshot([str(tmp_path / f"shown.{form}")], tmp_path / form, proxy="frontend.shop")
+        with open_session(tmp_path / form) as session:
+            found[form] = {
+                (row["subset"], row["field"]): (row["value"], row["is_set"], row["path"])
+                for row in session.rows("from mesh_effective_settings where service = 'payments.shop'")
+            }
+
+    for subset, field, value, is_set, level in IN_EFFECT_AT_PROXIES:
+        assert found["json"][subset, field] == (value, is_set, f"{level}.trafficPolicy.{field}"), (subset, field)
+    assert found["txt"]["narrow", "tls.mode"] == (None, None, "spec.subsets[].trafficPolicy.tls.mode")
+    assert found["txt"][None, "tls.mode"] == (None, None, "spec.trafficPolicy.tls.mode")
 
 
 def test_a_host_without_a_rule_has_the_defaults(resources):

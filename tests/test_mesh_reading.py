@@ -1,5 +1,6 @@
 """The mesh's own configuration is read whole and without its secrets, or not at all, with the place of the mistake."""
 
+import gzip
 import json
 import os
 import re
@@ -245,6 +246,7 @@ def test_tables_whose_blanks_a_paste_squeezed_are_read(tmp_path):
 WRONG = {
     "no YAML": ("apiVersion: v1\nkind: Secret\n---\n---\nkind: [b\nc: d\n", r"document 2, line 6: this is no YAML"),
     "JSON cut short": ('{"kind": "List",\n "items": [\n', r"document 1, line 3: this is no JSON.*cut short"),
+    "JSON cut within a text": ('{"kind": "List",\n "items": ["cut', r"document 1, line 2: this is no JSON.*cut short"),
     "no kind": ("apiVersion: v1\nmetadata: {}\n", r"document 1, line 1: kind is missing"),
     "no name": (
         "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata:\n    namespace: a\n",
@@ -360,6 +362,20 @@ def test_a_folder_a_glob_and_stdin_are_read(tmp_path, meshlog):
 
     assert [each.code for each in ran] == [0, 0, 0]
     assert [len(held(tmp_path / name, "objects")) for name in "abc"] == [len(KINDS)] * 3
+
+
+def test_gzipped_files_are_read(tmp_path, meshlog):
+    """A file or pipe that is gzipped is read like a plain one, also within a folder; a cut one is refused."""
+    packed = gzip.compress(RESOURCES.read_bytes())
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    (folder / "a.yaml.gz").write_bytes(packed)
+    (folder / "access.log.gz").write_bytes(b"no configuration")
+    (tmp_path / "cut.yaml.gz").write_bytes(packed[:-100])
+
+    assert meshlog("mesh", folder, "--lake", tmp_path / "lake").code == 0
+    assert len(held(tmp_path / "lake", "objects")) == len(KINDS)
+    assert "The file may be cut short" in meshlog("mesh", tmp_path / "cut.yaml.gz", "--lake", tmp_path / "lake").err
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,30 @@ proxy_dangling as (
         )
 ),
 
+-- printed tables have no routes' clusters: the VirtualService is known, and the field to look at
+printed_dangling as (
+    select distinct
+        diagnosed.diagnosis_id,
+        1 as place,
+        'VirtualService' as kind,
+        nullif(regexp_extract(routes.virtual_service, '^[^.]+\.(.+)$', 1), '') as namespace,
+        split_part(routes.virtual_service, '.', 1) as name,
+        'spec.http[].route[].destination.subset' as field,
+        null as value,
+        'names a cluster that no proxy has, which printed tables do not tell: kubectl get -o yaml does' as says,
+        'add the subset to the DestinationRule, or name one that there is' as change,
+        routes.snapshot_at,
+        routes.is_later,
+    from (select distinct diagnosis_id, lower(regexp_replace(authority, ':\d+$', '')) as authority from diagnosed
+        where cause = 'no_cluster') as diagnosed
+    inner join mesh_proxy_routes as routes on list_contains(routes.domains, diagnosed.authority)
+    where
+        routes.virtual_service is not null
+        and routes.cluster is null
+        and routes.settings is null
+        and not exists (from mesh_rules)
+),
+
 ---------- no route: which hosts and paths the VirtualServices take, those of gateways or of the host that was called
 
 unrouted as (
@@ -357,6 +381,8 @@ facts as (
     select * from dangling
     union all
     select * from proxy_dangling
+    union all
+    select * from printed_dangling
     union all
     select * from route_hosts
     union all

@@ -1,5 +1,5 @@
 -- one row per finding and setting that bears on it: the object, the field and the value in effect
--- key: diagnosis_id, setting, namespace, name, field
+-- key: diagnosis_id, setting, namespace, name, field, value
 -- A rule's field comes from its VirtualService, else from the proxies' routes; a policy's from mesh_effective_settings.
 with
 
@@ -157,6 +157,21 @@ rule_settings as (
 ),
 
 -- where no object tells: what the proxies' own routes are set to, and whose VirtualService they come from
+routed as (
+    select
+        limited_hops.diagnosis_id,
+        limited_hops.blame_rule,
+        hops.route_name,
+        hops.client_reporter = 'gateway' as is_gateway,
+        hops.service,
+        regexp_replace(hops.service, '^([^.]+\.[^.]+)$', '\1.svc.cluster.local') as host,
+        lower(regexp_replace(hops.authority, ':\d+$', '')) as authority,
+        count(*) as calls,
+    from limited_hops
+    inner join hops using (hop_id)
+    group by all
+),
+
 route_settings as (
     select
         wanted.*,
@@ -164,7 +179,8 @@ route_settings as (
         nullif(regexp_extract(routes.virtual_service, '^[^.]+\.(.+)$', 1), '') as namespace,
         nullif(split_part(routes.virtual_service, '.', 1), '') as name,
         'spec.http[].' || wanted.setting as field,
-        json_extract_string(routes.settings, '$."' || wanted.setting || '"') as value,
+        case when routes.virtual_service is not null
+            then json_extract_string(routes.settings, '$."' || wanted.setting || '"') end as value,
         -- null where a proxy has what is the default too, or a table without values was read
         case
             when routes.virtual_service is null then false
@@ -173,22 +189,34 @@ route_settings as (
         end as is_set,
         routes.snapshot_at,
         routes.is_later,
-        count(*) as calls,
+        sum(routed.calls) as calls,
     from wanted
-    inner join diagnosed_hops
-        on wanted.diagnosis_id = diagnosed_hops.diagnosis_id
-        and (wanted.cited_rule is null or wanted.cited_rule = diagnosed_hops.blame_rule)
+    inner join routed
+        on wanted.diagnosis_id = routed.diagnosis_id
+        and (wanted.cited_rule is null or wanted.cited_rule = routed.blame_rule)
     inner join mesh_proxy_routes as routes
-        on (routes.route_name is null or routes.route_name is not distinct from diagnosed_hops.route_name)
+        on (routes.route_name is null or routes.route_name is not distinct from routed.route_name)
         -- gateways have the hosts of outside, sidecars those of services, of which old tables print the shortest form
-        and case when diagnosed_hops.client_reporter = 'gateway'
-            then list_contains(routes.domains, lower(regexp_replace(diagnosed_hops.authority, ':\d+$', '')))
-            else split_part(routes.virtual_host, ':', 1) = diagnosed_hops.host
+        and case when routed.is_gateway or routed.service is null
+            then list_contains(routes.domains, routed.authority)
+            else split_part(routes.virtual_host, ':', 1) = routed.host
                 or (routes.virtual_host is null and list_has_any(routes.domains, [
-                    diagnosed_hops.host, diagnosed_hops.service, split_part(diagnosed_hops.service, '.', 1)
+                    routed.host, routed.service, split_part(routed.service, '.', 1)
                 ]))
         end
-    where not wanted.is_policy
+    where
+        not wanted.is_policy
+        and (
+            wanted.observed is distinct from 'server_time'
+            or coalesce(
+                wanted.setting = case
+                    when try_cast(rtrim(json_extract_string(routes.settings, '$."retries.perTryTimeout"'), 's') as double)
+                        < nullif(try_cast(rtrim(json_extract_string(routes.settings, '$.timeout'), 's') as double), 0)
+                    then 'retries.perTryTimeout' else 'timeout' end
+                or json_extract_string(routes.settings, '$."retries.perTryTimeout"') is null,
+                true
+            )
+        )
     group by all
 ),
 
@@ -231,9 +259,13 @@ ranked as (
             order by rank, is_set is null, is_set desc, calls desc, value is null, namespace, name, field
         ) as number,
     from every_value
-    qualify row_number() over (partition by diagnosis_id, setting, rank, namespace, name, field order by calls desc) = 1
+    qualify row_number() over (partition by diagnosis_id, setting, rank, namespace, name, field, value order by calls desc) = 1
 )
 
 -- several rules may have served the calls of one finding, each with its own value
 select * exclude (is_policy, rank, calls, number) from ranked
-where number = 1 or (rank = 2 and is_set and number <= 5)
+where
+    number = 1
+    or (number <= 5 and rank = 2 and is_set)
+    -- what is set, or is not told by printed tables
+    or (number <= 5 and rank = 3 and (is_set or (is_set is null and value is null)))

@@ -15,7 +15,7 @@ from tests.mesh.score import Judge, Row
 from tests.mesh.verdicts import Verdict, is_hidden
 
 Json = dict[str, Any]
-Cited = tuple[str, str, str, str]
+Cited = tuple[str, str, str, str | None]
 """Kind, namespace/name, field and value; a field's [NAME] is the item of that name."""
 
 _RULE, _SUBSET = "VirtualService", "DestinationRule"
@@ -115,6 +115,40 @@ CITED: dict[str, Cited] = {
 }
 """What must be cited for each scenario that the configuration has a part in."""
 
+_AUTHORS = ("VirtualService", "DestinationRule")
+"""Kinds that proxies note as the origin of routes and clusters."""
+
+
+def in_proxies(cited: Cited, *, is_printed: bool) -> Cited | None:
+    """Give what can be cited of it from proxies alone: not which item of a list it is, and in printed tables no value.
+
+    None where a proxy knows nothing of the object.
+    """
+    kind, name, field, value = cited
+    if cited == _EMPTY:
+        return ("Service", name, "spec.selector", "0 endpoints in proxies")
+    if kind == "Service" and field.endswith("targetPort"):
+        return (kind, name, "spec.selector", "1 endpoints in proxies")
+    if kind not in _AUTHORS:
+        return None
+    if field == "spec.hosts":
+        return cited
+    if field.endswith(".match"):  # a route inside: the hosts that its virtual host takes
+        service, namespace = name.split("/")[::-1]
+        return (kind, name, "spec.hosts", f"{service}.{namespace}.svc.cluster.local, {service}")
+    field = re.sub(r"\[[^]]*\]", "[]", field)
+    if is_printed:
+        # which names are expected is no column of a table, but that the rule bears on TLS is known
+        return (kind, name, re.sub(r"tls\..*", "tls.mode", field), None)
+    return (kind, name, field.replace("subjectAltNames[]", "subjectAltNames[0]"), _as_in_envoy(value))
+
+
+def _as_in_envoy(value: str | None) -> str | None:
+    """Write a duration in seconds, as the proxies' JSON has it."""
+    match = re.fullmatch(r"(\d+)ms", value or "")
+    return f"{int(match[1]) / 1000:.3f}s" if match else value  # none of the town's is whole seconds
+
+
 WITHOUT = frozenset(
     {"app_5xx", "app_error", "app_crash", "upstream_reset", "client_gone", "bad_request", "proxy_gone", None}
 )
@@ -137,6 +171,20 @@ def judge_citations(judge: Judge, objects: list[Json], citations: list[Row]) -> 
             yield f"{scenario}: {' '.join(wanted)} is not cited"
         if scenario not in CITED and not {cause for cause, _ in verdicts} <= WITHOUT:
             yield f"{scenario}: nobody says what must be cited"
+
+
+def judge_citations_in_proxies(
+    verdicts: dict[str, set[Verdict]], objects: list[Json], citations: list[Row], *, is_printed: bool
+) -> Iterator[str]:
+    """Yield what is not cited from proxies alone though they know it, and the set values that no object has."""
+    form = "printed tables" if is_printed else "proxies' JSON"
+    for row in citations:
+        if row["is_set"] and row["kind"] in _AUTHORS and not holds(objects, row):
+            yield f"from {form} {row['cause']} cites {row['cited']}, which is not so"
+    for scenario, true in sorted(verdicts.items()):
+        wanted = in_proxies(CITED[scenario], is_printed=is_printed) if scenario in CITED else None
+        if wanted and wanted not in {_as_cited(row) for row in citations if _verdicts(row) & true}:
+            yield f"from {form} {scenario}: {wanted} is not cited"
 
 
 def cited(session: Any) -> list[Row]:
@@ -222,7 +270,13 @@ def _shows(value: Any, text: str) -> bool:
         return all(part in text for item in names for part in _leaves(item))
     if isinstance(value, dict):
         return bool(json.loads(text) == value)
-    return str(value) == text
+    return _plainly(str(value)) == _plainly(text)
+
+
+def _plainly(text: str) -> str:
+    """Write durations and numbers in one way: proxies have 0.400s for 400ms."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|)", text)
+    return f"{float(match[1]) * (1000 if match[2] == 's' else 1):g} {match[2] and 'ms'}" if match else text
 
 
 def _leaves(value: Any) -> list[str]:

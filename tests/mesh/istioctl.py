@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.mesh.envoy import outbound_cluster_name
 from tests.mesh.istio import objects
-from tests.mesh.world import Mesh, Pod, Policy, Route, Service
+from tests.mesh.world import Mesh, Pod, Policy, Retries, Route, Service
 
 Json = dict[str, Any]
 
@@ -36,7 +36,7 @@ def printed(mesh: Mesh, pod: Pod) -> str:
         clusters.append([host, port, subset or "-", direction, cluster["type"], _managed(cluster)])
     routes = [["NAME", "VHOST NAME", "DOMAINS", "MATCH", "VIRTUAL SERVICE"]]
     routes += [
-        [config["name"], host["name"], host["domains"][0], _printed_match(route["match"]), _managed(route)]
+        [config["name"], host["name"], ", ".join(host["domains"][:2]), _printed_match(route["match"]), _managed(route)]
         for config in found["routes"]
         for host in config["virtualHosts"]
         for route in host["routes"]
@@ -72,7 +72,8 @@ def _managed(part: Json) -> str:
 
 
 def _seconds(ms: int) -> str:
-    return f"{ms / 1000:.3f}s"
+    """Write a duration as protobuf's JSON does."""
+    return f"{ms / 1000:.3f}s" if ms % 1000 else f"{ms // 1000}s"
 
 
 def _cluster(mesh: Mesh, service: Service, subset: str, *, has_rule: bool) -> Json:
@@ -87,10 +88,10 @@ def _cluster(mesh: Mesh, service: Service, subset: str, *, has_rule: bool) -> Js
     return {
         "name": outbound_cluster_name(service, subset),
         "type": "EDS",
-        "connectTimeout": f"{policy.connect_timeout_ms / 1000:g}s",
+        "connectTimeout": _seconds(policy.connect_timeout_ms),
         "circuitBreakers": {"thresholds": [threshold]},
         **({"outlierDetection": _ejection(policy)} if policy.ejects_after else {}),
-        **_sockets(policy, service),
+        **_sockets(policy, service, is_told=mesh.policy(service.name).tls != "mutual"),
         **(_origin("destination-rule", service.name) if has_rule else {}),
     }
 
@@ -105,8 +106,8 @@ def _ejection(policy: Policy) -> Json:
     }
 
 
-def _sockets(policy: Policy, service: Service) -> Json:
-    """Give the client's TLS: none, Istio's for another name, or automatic mTLS, which asks each endpoint's metadata."""
+def _sockets(policy: Policy, service: Service, *, is_told: bool) -> Json:
+    """Give the client's TLS: none, Istio's where the rule tells so, or automatic mTLS, which asks each endpoint."""
     if policy.tls == "plain":
         return {}
     validation: Json = {"validationContextSdsSecretConfig": {"name": "ROOTCA"}}
@@ -117,7 +118,7 @@ def _sockets(policy: Policy, service: Service) -> Json:
     common = {"tlsCertificateSdsSecretConfigs": [{"name": "default"}], "combinedValidationContext": validation}
     config = {"commonTlsContext": common, "sni": f"outbound_.{service.port}_._.{service.host}"}
     socket = {"name": "envoy.transport_sockets.tls", "typedConfig": config}
-    if policy.tls == "stranger":
+    if policy.tls == "stranger" or is_told:
         return {"transportSocket": socket}
     mutual = {"name": "tlsMode-istio", "match": {"tlsMode": "istio"}, "transportSocket": socket}
     return {"transportSocketMatches": [mutual, {"name": "tlsMode-disabled", "match": {}}]}
@@ -157,10 +158,10 @@ def _route(mesh: Mesh, route: Route) -> Json:
         "cluster": outbound_cluster_name(mesh.services[route.service], route.subset),
         "timeout": _seconds(route.timeout_ms) if route.timeout_ms else "0s",
     }
-    if route.retries:
-        action["retryPolicy"] = {"retryOn": route.retries.retry_on, "numRetries": route.retries.attempts}
-        if route.retries.per_try_ms:
-            action["retryPolicy"]["perTryTimeout"] = _seconds(route.retries.per_try_ms)
+    retries = route.retries or Retries()  # Istio writes its default out
+    action["retryPolicy"] = {"retryOn": retries.retry_on, "numRetries": retries.attempts}
+    if retries.per_try_ms:
+        action["retryPolicy"]["perTryTimeout"] = _seconds(retries.per_try_ms)
     if route.mirror:
         action["requestMirrorPolicies"] = [{"cluster": outbound_cluster_name(mesh.services[route.mirror])}]
     match: Json = {"path": route.exact} if route.exact else {"prefix": route.prefix}

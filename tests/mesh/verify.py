@@ -7,6 +7,7 @@ target is missed.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -21,8 +22,8 @@ import yaml
 from pipeline.ingest.load import load
 from pipeline.mesh.snapshot import read_snapshot
 from pipeline.query.session import Session, open_session
-from tests.mesh import istio
-from tests.mesh.citations import cited, judge_citations
+from tests.mesh import istio, istioctl
+from tests.mesh.citations import blamed, cited, judge_citations, judge_citations_in_proxies
 from tests.mesh.laws import offenders
 from tests.mesh.recording import Recording, Setting, record
 from tests.mesh.scenarios import SCENARIOS
@@ -208,7 +209,27 @@ def _judge(
         outcome.clocks[setting.name] = _clocks(recording, session)
         if "slow_endpoint" in {one.name for one in played} and setting is IN_TOWN:
             outcome.slowest = session.rows(_SLOWEST)[0]["pod"]
+    if setting is IN_TOWN:
+        _judge_citations_in_proxies(outcome, judge, lake)
     _judge_citations(outcome, judge, lake)
+
+
+def _judge_citations_in_proxies(outcome: Outcome, judge: Judge, lake: Path) -> None:
+    """Read what istioctl shows at two proxies into copies of the lake: its JSON alone, and its printed tables alone."""
+    mesh = judge.recording.town.mesh
+    for form, write in (("json", istioctl.write_json), ("txt", istioctl.printed)):
+        copy = lake.parent / form
+        shutil.copytree(lake, copy)
+        for pod in (mesh.pods["frontend"], mesh.gateway):
+            shown = lake.parent / f"{pod.workload}.{form}"
+            shown.write_text(write(mesh, pod))
+            read_snapshot([str(shown)], copy, proxy=f"{pod.name}.{pod.namespace}")
+        with open_session(copy) as session:
+            citations = cited(session)
+        outcome.citations += len(citations)
+        outcome.miscited += judge_citations_in_proxies(
+            blamed(judge), istio.objects(mesh), citations, is_printed=form == "txt"
+        )
 
 
 def _judge_citations(outcome: Outcome, judge: Judge, lake: Path) -> None:
