@@ -12,6 +12,7 @@ import json
 import re
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,10 @@ _SPAN = re.compile(rf',"{TRUTH_KEY}":(null|"([^"]*)")')
 _START = re.compile(r'"start_time":"([^"]*)"')
 _QUIET_SECONDS = 0.2
 _NAP_SECONDS = 0.02
+_SAME_SECONDS = 5
+
+Spans = defaultdict[str, list[tuple[datetime, str]]]
+"""Connections by an end's address: when each was opened, and the span of the call it was opened for."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ async def _authorize(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 
 def _write_logs(recording: Recording, logs: Path) -> None:
     """Write each pod's log, its clock shifted, and note whose line is whose."""
-    upstream: dict[str, str] = {}
+    upstream: Spans = defaultdict(list)
     without_header: list[tuple[str, int, dict[str, Any]]] = []
     for workload, proxy in recording.town.proxies.items():
         if workload in recording.setting.unlogged:
@@ -162,30 +167,28 @@ def _write_logs(recording: Recording, logs: Path) -> None:
             if span:
                 recording.spans[name, len(kept)] = span
                 if "connection_termination" in (line["response_code_details"] or ""):
-                    upstream[line["upstream_local_address"]] = span
+                    upstream[line["upstream_local_address"]].append((_started(line), span))
             else:
                 without_header.append((name, len(kept), line))
         (logs / name).write_text("".join(f"{text}\n" for text in kept))
     _know_by_sockets(recording, upstream, without_header)
 
 
-def _know_by_sockets(
-    recording: Recording, upstream: dict[str, str], lines: list[tuple[str, int, dict[str, Any]]]
-) -> None:
+def _know_by_sockets(recording: Recording, upstream: Spans, lines: list[tuple[str, int, dict[str, Any]]]) -> None:
     """Find the spans of lines without a header by the ends that were noted; where the application noted none, by the
     client's line of the same connection. `upstream` has the spans of connections by the client's proxy's own end.
     """
     noted = _sockets(recording.town)
     for name, number, line in lines:
         peer = str(line["downstream_remote_address"])
-        span = noted.get(("client", peer.split(":")[0], peer))
+        span = _span_of(noted["client", peer.split(":")[0], peer], line)
         if span and _is_outbound(line):
             recording.spans[name, number] = span
-            upstream[line["upstream_local_address"]] = span
+            upstream[line["upstream_local_address"]].append((_started(line), span))
     for name, number, line in lines:
         pod_ip = str(line["downstream_local_address"]).split(":")[0]
-        application = noted.get(("server", pod_ip, line["upstream_local_address"]))
-        span = application or upstream.get(line["downstream_remote_address"])
+        application = _span_of(noted["server", pod_ip, line["upstream_local_address"]], line)
+        span = application or _span_of(upstream[line["downstream_remote_address"]], line)
         span = recording.town.raw_spans.get(line["downstream_remote_address"], span)
         if span and not _is_outbound(line):
             recording.spans[name, number] = span
@@ -196,13 +199,25 @@ def _is_outbound(line: dict[str, Any]) -> bool:
     return str(line["downstream_local_address"]).startswith("10.")
 
 
-def _sockets(running: Town) -> dict[tuple[str, str, str], str]:
+def _started(line: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(line["start_time"])
+
+
+def _span_of(connections: Sequence[tuple[datetime, str]], line: dict[str, Any]) -> str | None:
+    """Choose the connection that was opened nearest to a line's start: the kernel gives a port out more than once."""
+    began = _started(line)
+    near = [(abs(opened - began), span) for opened, span in connections]
+    return min((one for one in near if one[0] < timedelta(seconds=_SAME_SECONDS)), default=(None, None))[1]
+
+
+def _sockets(running: Town) -> defaultdict[tuple[str, str, str], list[tuple[datetime, str]]]:
     """Name connections without headers by side, pod and the application's end: the client's own, the server's peer."""
-    return {
-        (note.side, note.pod_ip, f"{note.pod_ip if note.side == 'client' else '127.0.0.6'}:{note.port}"): note.span
-        for note in running.notebook.sessions
-        if note.span
-    }
+    found: defaultdict[tuple[str, str, str], list[tuple[datetime, str]]] = defaultdict(list)
+    for note in running.notebook.sessions:
+        if note.span:
+            end = f"{note.pod_ip if note.side == 'client' else '127.0.0.6'}:{note.port}"
+            found[note.side, note.pod_ip, end].append((datetime.fromisoformat(note.opened_at), note.span))
+    return found
 
 
 def _shifted(text: str, shift_ms: int) -> str:
