@@ -25,6 +25,7 @@ from pipeline.report.nightly import TABLES, write_nightly
 from pipeline.report.objectives import Objectives
 from pipeline.report.periods import day_period
 from pipeline.report.questions import ask
+from pipeline.text import whom
 from tests.conftest import ROOT
 from tests.ingesting import line
 from tests.reporting import DAY, SAMPLE_DAY, call, hostile_lines, large_lines, page_of, quiet_lines
@@ -289,6 +290,20 @@ def test_a_quiet_day_says_so(tmp_path):
         "The lines for it reach back 1 minute of the three days.",
     ):
         assert sentence in page
+
+
+@pytest.mark.parametrize(
+    ("culprit", "cause", "service", "said"),
+    [
+        ("cart.shop", "app_5xx", "cart.shop", "cart.shop"),
+        (None, "unknown", "cart.shop", "not known"),
+        (None, "app_5xx", None, "not known"),
+        (None, "client_gone", "cart.shop", "outside the mesh"),
+    ],
+)
+def test_nobody_is_outside_the_mesh_whom_no_line_places_there(culprit, cause, service, said):
+    """A finding without a culprit says whether that is known: an open cause and a call to no service tell nothing."""
+    assert whom(culprit, cause, service) == said
 
 
 def test_one_sided_lines_make_a_page(tmp_path):

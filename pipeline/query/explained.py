@@ -11,7 +11,7 @@ from pipeline.errors import NoDataError
 from pipeline.query.models import question
 from pipeline.query.session import Session
 from pipeline.query.spoken import Line, folded, moment
-from pipeline.text import visible
+from pipeline.text import visible, whom
 
 Row = dict[str, Any]
 
@@ -54,10 +54,8 @@ def _call(call: Row, width: int) -> Iterator[Line]:
         began = f"in the call of {call['culprit_called'] or 'no service'}, hop {call['culprit_hop_id']}"
         alone = _named(call["rule_cause"], call["rule_candidates"])
         yield from _told("alone", f"{alone}; but the failure began elsewhere: {began}", width)
-    verdict = (
-        f"{_named(call['cause'], call['candidates'])}, culprit {call['culprit_service'] or 'not known in the mesh'}"
-    )
-    yield from _told("verdict", verdict, width)
+    culprit = whom(call["culprit_service"], call["cause"], call["service"])
+    yield from _told("verdict", f"{_named(call['cause'], call['candidates'])}, culprit {culprit}", width)
 
 
 def _logged(side: str, line: Row | None, width: int) -> Iterator[Line]:

@@ -14,10 +14,10 @@ from typing import Any
 from pipeline import __version__
 from pipeline.errors import MeshlogError
 from pipeline.query.window import zone
-from pipeline.report import charts, incident_charts
-from pipeline.report.incident import CHANGES, TABLES, Asked, Facts, Row, gather
+from pipeline.report import incident_charts
+from pipeline.report.incident import CHANGES, TABLES, Asked, Facts, gather
 from pipeline.report.incident_markdown import markdown
-from pipeline.report.nightly import Request
+from pipeline.report.nightly import request
 from pipeline.report.page import render
 
 _TIMELINE = (
@@ -82,17 +82,10 @@ def page(facts: Facts) -> str:
         origin_changes=facts.significant("origin")[:CHANGES],
         request_changes=facts.significant("requests")[:CHANGES],
         outcomes=[row for row in facts.outcomes if row["is_significant"]][:CHANGES],
-        exemplars=[_request(row, facts) for row in facts.rows("exemplars")],
+        exemplars=[request(row, facts.answers["request_calls"]) for row in facts.rows("exemplars")],
         timeline_chart=incident_charts.timeline(facts.rows("timeline"), _TIMELINE),
         version=__version__,
     )
-
-
-def _request(trace: Row, facts: Facts) -> Request:
-    own = [call for call in facts.rows("request_calls") if call["trace_id"] == trace["trace_id"]]
-    description = f"Waterfall of {len(own)} calls; the table below has the same times."
-    rest = facts.answers["request_calls"].also(f"from trace_spans where trace_id = '{trace['trace_id']}'")
-    return Request(trace, own, charts.waterfall(own, description), rest)
 
 
 def as_json(facts: Facts) -> str:

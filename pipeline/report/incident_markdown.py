@@ -15,7 +15,7 @@ from pipeline.assets import assets
 from pipeline.query.window import zone
 from pipeline.report import text
 from pipeline.report.incident import CHANGES, Facts
-from pipeline.text import visible
+from pipeline.text import visible, whom
 
 _SIGNS = re.compile(r"([\\`*_{}\[\]<>|#~!&])")
 
@@ -35,6 +35,7 @@ def markdown(facts: Facts) -> str:
     environment.filters["clock"] = lambda moment: text.clock(moment, zone(facts.timezone), facts.is_long)
     environment.filters["moment"] = lambda moment: text.clock(moment, zone(facts.timezone), True)
     environment.filters["block"] = _block
+    environment.filters["whom"] = whom
     return environment.get_template("incident.md.jinja").render(
         facts=facts,
         periods=facts.periods,

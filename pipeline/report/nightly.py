@@ -121,10 +121,11 @@ _GRAPH = "Picture: which services call which, callers left of those they call; t
 
 
 def _requests(traces: Answer, calls: Answer) -> list[Request]:
-    return [_request(trace, calls) for trace in traces.rows]
+    return [request(trace, calls) for trace in traces.rows]
 
 
-def _request(trace: dict[str, Any], calls: Answer) -> Request:
+def request(trace: dict[str, Any], calls: Answer) -> Request:
+    """Draw a request, whose calls are some of those that `request_calls` found."""
     own = [call for call in calls.rows if call["trace_id"] == trace["trace_id"]]
     description = f"Waterfall of {len(own)} calls; the table below has the same times."
     rest = calls.also(f"from trace_spans where trace_id = '{trace['trace_id']}'")

@@ -18,7 +18,7 @@ from pipeline.report import charts
 from pipeline.report.page import render
 from pipeline.report.questions import Answer, ask
 from pipeline.report.text import short
-from pipeline.text import visible
+from pipeline.text import visible, whom
 
 Row = dict[str, Any]
 
@@ -75,7 +75,8 @@ def trace_svg(session: Session, identifier: str) -> str:
         raise UsageError(f"{len(requests.rows)} requests have this id, and a drawing shows one. Name one of: {ids}")
     trace = requests.rows[0]
     calls = _own(_calls(session, [trace]), trace)
-    verdict = f"{trace['cause']}, culprit {trace['culprit_service'] or 'not in the mesh'}" if trace["cause"] else "well"
+    culprit = whom(trace["culprit_service"], trace["cause"], trace["root_service"])
+    verdict = f"{trace['cause']}, culprit {culprit}" if trace["cause"] else "well"
     title = (
         short(f"{trace['method'] or trace['kind']} {trace['path'] or trace['root_service']}", 100),
         f"{trace['response_code']} after {trace['duration_ms']} ms: {verdict}",
