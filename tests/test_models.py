@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.query.models import INTERNAL, load_comments, load_models, seeds
+from pipeline.query.models import INTERNAL, load_comments, load_models, named_in, question, seeds
 from pipeline.query.session import Window, open_session
 from tests.mesh.laws import LAWS
 
@@ -220,6 +220,34 @@ def test_the_seed_holds_every_flag_of_envoy():
         "DR",
         "UDO",
     }
+
+
+@pytest.mark.parametrize(
+    ("sql", "read"),
+    [
+        ("select calls from hops", {"hops"}),
+        ('select $slo, (select count(*) from Traces) from main.hops, "retries"', {"hops", "traces", "retries"}),
+        ("with lines as (from calls) select traces from lines as hops", {"calls"}),
+        ("describe hops", {"hops"}),
+        ("summarize hops", {"hops"}),
+        ("explain from hops", {"hops"}),
+        ("pivot hops on link using count(*)", {"hops"}),
+        ("from query_table('hops')", {"hops"}),
+        ("from query('from hops')", {"hops"}),
+        ("select 1 -- from hops", set()),
+    ],
+)
+def test_a_query_needs_the_tables_that_it_reads(session, sql, read):
+    """A column that is called like a table builds none, and a table that DuckDB's tree does not show is found."""
+    assert named_in(session.connection, sql, session.models) == read
+
+
+@pytest.mark.parametrize("name", ["error_budgets", "services_against_earlier", "earlier_services"])
+def test_days_are_held_against_each_other_without_pairing(samples_lake, name):
+    """What the report asks of other days is counted from lines: to pair each would take as long as its own day."""
+    with open_session(samples_lake) as session:
+        session._build(question(name))
+        assert not session.built & {"sure_pairs", "calls", "hops"}
 
 
 def test_a_window_keeps_pairs_at_its_edges(samples_lake):

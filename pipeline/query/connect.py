@@ -56,7 +56,7 @@ def connecting_sql(
         yield f"comment on {kind} {model.name} is {quoted(model.grain)};"
     made = {model.name for model in models}
     for question in questions:
-        if named_in(question.sql, session.models) <= made:
+        if named_in(session.connection, question.sql, session.models) <= made:
             yield _macro(question)
 
 

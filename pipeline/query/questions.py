@@ -121,7 +121,7 @@ def question_named(name: str, questions: Mapping[str, Question]) -> Question:
 
 def refuse_emptiness(session: Session, question: Question) -> None:
     """Raise `NoDataError` where a question is about log lines and the window holds none."""
-    needed = in_order(session.models, named_in(question.sql, session.models))
+    needed = in_order(session.models, named_in(session.connection, question.sql, session.models))
     if not any(model.name == "access_logs_around" for model in needed):
         return
     if not session.rows("select 1 from access_logs limit 1"):

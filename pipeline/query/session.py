@@ -183,7 +183,7 @@ class Session:
 
     def _build(self, sql: str) -> None:
         """Make tables of the models that a query names, and of what they build on."""
-        for model in in_order(self.models, named_in(sql, self.models)):
+        for model in in_order(self.models, named_in(self.connection, sql, self.models)):
             if model.name not in self.built:
                 create = f"create {model.kind} {model.name} as {without_semicolon(model.sql)}"
                 if model.layer == own.LAYER:

@@ -49,7 +49,7 @@ class Evidence:
         needed: set[str] = set()
         pending = [sql]
         while pending:
-            found = named_in(pending.pop(), self.kept) - needed
+            found = named_in(self.session.connection, pending.pop(), self.kept) - needed
             needed |= found
             pending += [self.kept[name] for name in found]
         steps = [f"{name} as (\n{_indented(self.kept[name])}\n),\n\n" for name in self.kept if name in needed]
