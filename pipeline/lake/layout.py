@@ -4,7 +4,7 @@
     LAKE/ledger/<batch>.json                              one record a committed batch: its files and sources
     LAKE/access_logs/date=YYYY-MM-DD/hour=HH/<batch>.parquet
     LAKE/quarantine/date=YYYY-MM-DD/<batch>.parquet       by the day of the ingest
-    LAKE/mesh/TABLE/<batch>.parquet                       the mesh's own configuration, see schema.MESH
+    LAKE/mesh/TABLE/<batch>.parquet                       the mesh's own configuration, see columns.MESH
 
 A file counts only when a ledger record names it: so a batch of many files appears at once, and what a killed ingest
 left behind is never read.
@@ -55,7 +55,7 @@ def quarantine_file(ingested_at: datetime, batch: str) -> str:
 
 
 def mesh_file(dataset: str, batch: str) -> str:
-    """Name the file, relative to the lake, for a snapshot's rows of one of the datasets of `schema.MESH`."""
+    """Name the file, relative to the lake, for a snapshot's rows of one of the datasets of `columns.MESH`."""
     return f"{dataset}/{batch}.parquet"
 
 

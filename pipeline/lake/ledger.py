@@ -24,14 +24,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
-import pyarrow as pa
 
 from pipeline.errors import LakeError, LockedError
+from pipeline.lake.columns import MESH
 from pipeline.lake.layout import Lake
-from pipeline.lake.schema import LOADS, MESH
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DATASETS = ("access_logs", "quarantine", *MESH)
 
@@ -181,8 +183,12 @@ class Ledger:
         back = {load.takes_back for batch in self.batches for load in batch.loads if load.takes_back}
         return {load.load_id: load for batch in self.batches for load in batch.loads if load.load_id in back}
 
-    def loads(self) -> pa.Table:
+    def loads(self) -> "pa.Table":
         """Return the `loads` table: one row a source and batch, torn lines that were read again taken back."""
+        import pyarrow as pa
+
+        from pipeline.lake.schema import LOADS
+
         torn = self._torn()
         rows = [_load_row(load, batch, torn) for batch in self.batches for load in batch.loads]
         return pa.Table.from_pylist(rows, schema=LOADS)

@@ -38,7 +38,7 @@ def misread(source: str, number: int, line: int, what: str) -> InputError:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a dataset of `schema.MESH`, without the columns that its snapshot and document give it."""
+    """One row of a dataset of `columns.MESH`, without the columns that its snapshot and document give it."""
 
     dataset: str
     kind: str

@@ -62,6 +62,7 @@ def connecting_sql(
 
 def _base(session: Session) -> Iterator[str]:
     """Write down the views and tables that stand before the models."""
+    session.lay_open(" ".join(session.datasets))
     zone = session.rows("select current_setting('TimeZone') as zone")[0]["zone"]
     yield f"set timezone = {quoted(zone)};"
     for view in session.rows("select sql from duckdb_views() where not internal order by view_name"):

@@ -96,8 +96,9 @@ def request_asked_for(session: Session, sql: str) -> str | None:
 
     None for any other query, also for one that names a second table anywhere.
     """
-    serialised = session.rows("select json_serialize_sql($sql::varchar)::varchar as tree", {"sql": sql})[0]["tree"]
-    tree = json.loads(serialised)
+    # as text, as it would load Arrow for nothing
+    serialised = session.texts("select json_serialize_sql($sql::varchar) as tree", {"sql": sql}).rows[0][0]
+    tree = json.loads(serialised or "{}")
     if tree.get("error") or len(tree["statements"]) != 1 or len(list(_tables(tree))) != 1:
         return None
     node = tree["statements"][0]["node"]

@@ -8,26 +8,29 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
-import pyarrow as pa
 
 from pipeline.errors import QueryError
 from pipeline.lake import layout
+from pipeline.lake.columns import ACCESS_LOGS, MESH, QUARANTINE, Column
 from pipeline.lake.ledger import read_ledger
-from pipeline.lake.schema import ACCESS_LOGS, MESH, QUARANTINE
 from pipeline.query import own
 from pipeline.query.guard import CONFIG, lock_down, refuse_writing
 from pipeline.query.models import INTERNAL, Model, in_order, load_comments, load_models, named_in, seeds
 from pipeline.query.statements import quoted, without_semicolon
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Result = TypeVar("Result")
 
@@ -40,9 +43,12 @@ MEMORY = 3 << 30
 LARGE_BYTES = 16 << 20
 """Bytes of Parquet, some half a million lines, from which on a session's tables are kept in a file."""
 
-_LINE_ID = pa.field("line_id", pa.int64())
+_LINE_ID = Column("line_id", "bigint")
 _PLACE = "*, (file_index::bigint << 32) + file_row_number as line_id"
 """A line's number in this session: joining by it costs a fraction of joining by source and line number."""
+
+_CATALOG = re.compile(r"(?i)\b(duckdb_|information_schema|pg_)")
+"""Where DuckDB keeps the comments on tables and columns: nobody else sees them."""
 
 _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)")
 
@@ -75,14 +81,17 @@ class Session:
     comments: dict[tuple[str, str], str]
     window: Window
     scratch: tempfile.TemporaryDirectory[str]
+    datasets: dict[str, Callable[[], None]]
+    """What makes the tables over the lake's files that models read, by name: those that nothing has asked for yet."""
     built: set[str] = field(default_factory=set)
+    commented: set[str] = field(default_factory=set)
 
     @property
     def tables(self) -> list[str]:
         """The names that a user can query, in the order of their layers."""
         return [name for name in self.models if name not in INTERNAL]
 
-    def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+    def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None) -> "pa.Table":
         """Run one query and return its whole result. Raises `QueryError`."""
         with self._reading(sql):
             return self._interruptibly(lambda: self._run(sql, parameters).to_arrow_table())
@@ -94,7 +103,7 @@ class Session:
 
     def batches(
         self, sql: str, parameters: Mapping[str, Any] | None = None, rows: int = 10_000
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> "Iterator[pa.RecordBatch]":
         """Run one query and yield its result piece by piece; ask nothing else before the last. Raises `QueryError`."""
         with self._reading(sql):
             reader = self._interruptibly(lambda: self._run(sql, parameters).to_arrow_reader(rows))
@@ -185,14 +194,21 @@ class Session:
         """Make tables of the models that a query names, and of what they build on."""
         for model in in_order(self.models, named_in(self.connection, sql, self.models)):
             if model.name not in self.built:
+                self.lay_open(model.sql)
                 create = f"create {model.kind} {model.name} as {without_semicolon(model.sql)}"
                 if model.layer == own.LAYER:
                     self._build_own(model, create)
                 else:
                     self.connection.execute(create)
-                if self.comments:
-                    self._comment(model)
                 self.built.add(model.name)
+        self.lay_open(sql)
+        if _CATALOG.search(sql):
+            self._comment()
+
+    def lay_open(self, sql: str) -> None:
+        """Make the tables over the lake's files whose names occur in `sql`."""
+        for name in [name for name in self.datasets if name in sql.lower()]:
+            self.datasets.pop(name)()
 
     def _build_own(self, model: Model, create: str) -> None:
         """Make the table of a user's model. Raises `QueryError`, with its file, where it fails or its key is none."""
@@ -208,12 +224,15 @@ class Session:
             self.connection.execute(f"drop table {model.name}")
             raise QueryError(f"{model.path}:2: the key ({key}) is none: {twice:,} of its values stand in several rows")
 
-    def _comment(self, model: Model) -> None:
-        self.connection.execute(f"comment on {model.kind} {model.name} is {quoted(model.grain)}")
-        described = self.connection.execute(f"describe {model.name}").fetchall()
-        for column, *_ in described:
-            meaning = quoted(self.meaning(model.name, column))
-            self.connection.execute(f'comment on column {model.name}."{column}" is {meaning}')
+    def _comment(self) -> None:
+        """Say in DuckDB's catalogue what tables and columns mean: some 40 statements for each that was built."""
+        for model in (self.models[name] for name in self.built - self.commented):
+            self.connection.execute(f"comment on {model.kind} {model.name} is {quoted(model.grain)}")
+            described = self.connection.execute(f"describe {model.name}").fetchall()
+            for column, *_ in described:
+                meaning = quoted(self.meaning(model.name, column))
+                self.connection.execute(f'comment on column {model.name}."{column}" is {meaning}')
+        self.commented |= self.built
 
 
 @contextmanager
@@ -238,8 +257,7 @@ def open_session(
     """Open the lake at `root` for reading, with every answer limited to `window` and printed in `timezone`.
 
     The models of `own_folder` join those of the product. `lines` is the span of the lines that the models see, where
-    that is not the window and the margin around it. Tables then carry no comments, which take a fifth of the time of a
-    few lines.
+    that is not the window and the margin around it.
 
     Raises `LakeError` where there is no lake, or a newer meshlog wrote it, and `UsageError` or `QueryError` for a file
     of `own_folder` that is no model.
@@ -256,13 +274,15 @@ def open_session(
         connection.execute(f"set timezone = {quoted(timezone)}")
         # DuckDB would draw it on stdout, in the midst of the answer, whenever a query takes some seconds
         connection.execute("set enable_progress_bar = false")
-        _create_lines(connection, "lake_access_logs", lake.root, files, ACCESS_LOGS.append(_LINE_ID), _PLACE)
+        _create_lines(connection, "lake_access_logs", lake.root, files, (*ACCESS_LOGS, _LINE_ID), _PLACE)
         if lines and files:
             _keep_lines(connection, lines)
-        _create_lines(connection, "lake_quarantine", lake.root, ledger.files("quarantine"), QUARANTINE)
-        for dataset, schema in MESH.items():
-            _create_lines(connection, f"lake_{dataset.replace('/', '_')}", lake.root, ledger.files(dataset), schema)
-        _create_table(connection, "lake_loads", ledger.loads())
+        datasets: dict[str, Callable[[], None]] = {
+            name: partial(_create_lines, connection, name, lake.root, ledger.files(dataset), columns)
+            for dataset, columns in {"quarantine": QUARANTINE, **MESH}.items()
+            for name in [f"lake_{dataset.replace('/', '_')}"]
+        }
+        datasets["lake_loads"] = lambda: connection.from_arrow(ledger.loads()).create("lake_loads")
         connection.execute(
             "create table session_window as select $since::timestamptz as since, $until::timestamptz as until",
             {"since": window.since, "until": window.until},
@@ -271,8 +291,7 @@ def open_session(
             connection.execute(f"create table {name} as from read_csv({quoted(str(path))})")
         linked = layout.linked_folders(lake.root, chain(files, *map(ledger.files, ("quarantine", *MESH))))
         lock_down(connection, [lake.root, *linked, Path(scratch.name)])
-        comments = {} if lines else load_comments()
-        session = Session(root, timezone, connection, load_models(), comments, window, scratch)
+        session = Session(root, timezone, connection, load_models(), load_comments(), window, scratch, datasets)
         if own_folder:
             _add_own(session, own_folder)
         opened.pop_all()
@@ -281,7 +300,8 @@ def open_session(
 
 def _add_own(session: Session, folder: Path) -> None:
     """Let the models of a user's folder join; they are looked at now, and built when a query names them."""
-    taken = {*session.models, *(row[0] for row in session.connection.execute("show tables").fetchall())}
+    made = session.connection.execute("show tables").fetchall()
+    taken = {*session.models, *session.datasets, *(name for (name,) in made)}
     models = own.own_models(folder, taken)
     for model in models.values():
         try:
@@ -313,15 +333,15 @@ def _create_lines(
     name: str,
     root: Path,
     files: list[str],
-    schema: pa.Schema,
-    columns: str = "*",
+    columns: Iterable[Column],
+    selected: str = "*",
 ) -> None:
     """Create a view over Parquet files; over none, an empty table with the same columns."""
     if files:
         paths = [str(root.resolve() / file) for file in files]
-        connection.read_parquet(paths, hive_partitioning=False).project(columns).create_view(name)
+        connection.read_parquet(paths, hive_partitioning=False).project(selected).create_view(name)
     else:
-        _create_table(connection, name, schema.empty_table())
+        connection.execute(f"create table {name} ({', '.join(column.sql for column in columns)})")
 
 
 def _keep_lines(connection: duckdb.DuckDBPyConnection, span: Window) -> None:
@@ -331,7 +351,3 @@ def _keep_lines(connection: duckdb.DuckDBPyConnection, span: Window) -> None:
         {"since": span.since, "until": span.until},
     )
     connection.execute("create or replace view lake_access_logs as from lines_of_span")
-
-
-def _create_table(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
-    connection.from_arrow(table).create(name)

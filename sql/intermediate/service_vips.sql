@@ -28,6 +28,13 @@ called as (
     semi join undecided on lines.upstream_host = undecided.address
 ),
 
+-- of the Services and ServiceEntries themselves: mesh_addresses says the same, but takes pods and endpoints in, too
+configured as (
+    select cluster_ip as address from mesh_services
+    union
+    select unnest(addresses) as address from mesh_services
+),
+
 vips as (
     select arrived.address,
     from arrived
@@ -36,9 +43,7 @@ vips as (
     union
     select undecided.address,
     from undecided
-    semi join mesh_addresses
-        on mesh_addresses.kind = 'service'
-        and regexp_extract(undecided.address, '^\[?(.+?)\]?:\d+$', 1) = mesh_addresses.address
+    semi join configured on regexp_extract(undecided.address, '^\[?(.+?)\]?:\d+$', 1) = configured.address
 )
 
 select * from vips
