@@ -7,6 +7,7 @@ newline. What stands before damage (a gzip cut short) is delivered before `Broke
 import bz2
 import io
 import lzma
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,15 @@ from pipeline.ingest.shapes import BLOCK_BYTES, ENDING_BYTES, LINE_LIMIT, RAW_LI
 
 _FEED = 8 << 10
 """Compressed bytes fed at once: little, so that a highly compressed input cannot swell beyond some tens of MB."""
+
+_LARGE_FEED = 64 << 10
+"""As many where little comes of them: each feed waits for its turn among the threads."""
+
+_SWELLS = 32
+"""A feed of which so many times its size comes is followed by a small one."""
+
+_ENDING = 64 << 10
+"""Bytes at the end of a piece in which its last newline is looked for before it is read."""
 
 
 class Broken(Exception):  # noqa: N818 - it is no error here: load.py turns it into a `problem`
@@ -40,6 +50,10 @@ class Text(Protocol):
 
         None says that a pipe has nothing at the moment.
         """
+        ...
+
+    def read_lines(self, size: int, /) -> bytes | None:
+        """Read as `read` does, but end behind a newline where one is near: then nothing need be copied."""
         ...
 
     def skip(self, size: int, /) -> int:
@@ -82,7 +96,7 @@ class _Plain:
     compression = None
 
     def __init__(self, raw: BinaryIO, head: bytes) -> None:
-        self._raw, self._head = raw, head
+        self._raw, self._head, self._file = raw, head, _descriptor(raw)
 
     def read(self, size: int, /) -> bytes | None:
         head, self._head = self._head[:size], self._head[size:]
@@ -91,6 +105,16 @@ class _Plain:
             return head + (got or b"") if head else got
         except OSError as error:
             raise Broken(f"reading stopped: {why(error)}; what came before it was kept") from error
+
+    def read_lines(self, size: int, /) -> bytes | None:
+        if self._head or self._file is None or size <= _ENDING:
+            return self.read(size)
+        try:
+            ending = os.pread(self._file, _ENDING, self._raw.tell() + size - _ENDING)
+        except OSError as error:
+            raise Broken(f"reading stopped: {why(error)}; what came before it was kept") from error
+        end = ending.rfind(b"\n") + 1
+        return self.read(size - _ENDING + end if end else size)
 
     def skip(self, size: int, /) -> int:
         if not self._raw.seekable():
@@ -101,6 +125,14 @@ class _Plain:
         return self._raw.seek(target) - here
 
 
+def _descriptor(raw: BinaryIO) -> int | None:
+    """Return the number of a file that can be read at any place; None for pipes and for objects of a store."""
+    try:
+        return raw.fileno() if raw.seekable() else None
+    except (AttributeError, OSError):
+        return None
+
+
 class _Compressed:
     """Compressed members one after another, decompressed as they are asked for."""
 
@@ -109,21 +141,37 @@ class _Compressed:
         self._member: Any = make()
         self._out: list[bytes] = []
         self._held = 0
+        self._feeding = _FEED
         self._damage: Broken | None = None
         self._is_done = False
 
     def read(self, size: int, /) -> bytes | None:
+        if not self._gather(size):
+            return None
+        return self._take(max(0, self._held - size))
+
+    def read_lines(self, size: int, /) -> bytes | None:
+        if not self._gather(size):
+            return None
+        last = self._out[-1] if self._out else b""
+        return self._take(len(last) - (last.rfind(b"\n") + 1 or len(last)))
+
+    def _gather(self, size: int) -> bool:
+        """Decompress until there is so much; False where a pipe has nothing at the moment and there is nothing."""
         is_waiting = False
         while self._held < size and not self._is_done and not is_waiting:
             is_waiting = not self._step()
-        if not self._held and is_waiting:
-            return None
-        if not self._held and self._damage:
+        if not self._held and self._damage and not is_waiting:
             raise self._damage
-        got = b"".join(self._out)
-        self._out = [got[size:]] if len(got) > size else []
-        self._held = max(0, len(got) - size)
-        return got[:size]
+        return bool(self._held) or not is_waiting
+
+    def _take(self, left: int) -> bytes:
+        """Hand over, in one copy, all but the last `left` bytes of what is there, which are of its last piece."""
+        *whole, last = self._out or [b""]
+        got = b"".join((*whole, last[: len(last) - left]))
+        self._out = [last[len(last) - left :]] if left else []
+        self._held = left
+        return got
 
     def skip(self, size: int, /) -> int:
         return _read_away(self, size)
@@ -131,7 +179,7 @@ class _Compressed:
     def _step(self) -> bool:
         """Decompress a little; False where a pipe has nothing at the moment."""
         try:
-            data, self._rest = (self._rest or self._raw.read(_FEED)), b""
+            data, self._rest = (self._rest or self._raw.read(self._feeding)), b""
             if data is None:
                 return False
             if data:
@@ -151,8 +199,10 @@ class _Compressed:
                 self._stop(f"what follows the {self.compression} data is none: it was left out")
                 return
             self._member = self._make()
-        self._out.append(self._member.decompress(data))
-        self._held += len(self._out[-1])
+        if got := self._member.decompress(data):
+            self._out.append(got)
+            self._held += len(got)
+        self._feeding = _FEED if len(got) > _SWELLS * len(data) else _LARGE_FEED
         if self._member.eof:
             self._rest = self._member.unused_data
 
@@ -214,6 +264,9 @@ class _Pushed:
             return got
         return self._text.read(size)
 
+    def read_lines(self, size: int, /) -> bytes | None:
+        return self.read(size) if self._data else self._text.read_lines(size)
+
     def skip(self, size: int, /) -> int:
         return _read_away(self, size)
 
@@ -273,8 +326,9 @@ def blocks(
             offset, first_line = offset + block.size, first_line + block.lines
             passing, is_inside, got = None, False, got[end:]
         end = got.rfind(b"\n") + 1
-        # one copy: what is read is millions of bytes at a time
-        data = b"".join((carry, memoryview(got)[:end])) if end else b""
+        # what is read is millions of bytes at a time: mostly it is whole lines, and else copied once
+        data = b"".join((carry, memoryview(got)[:end])) if carry or end < len(got) else got
+        data = data if end else b""
         for block in _within_limit(data, offset, first_line, count):
             yield block
             first_line += block.lines
@@ -324,7 +378,7 @@ def _pieces(text: Text, size: int) -> Iterator[tuple[bytes | None, Broken | None
 
 def _read(text: Text, size: int) -> tuple[bytes | None, Broken | None]:
     try:
-        return text.read(size), None
+        return text.read_lines(size), None
     except Broken as broken:
         return b"", broken
 
