@@ -573,7 +573,7 @@ def test_an_interrupt_while_a_lake_is_opened_exits_with_130(meshlog, samples_lak
     def interrupted(*_: object) -> None:
         raise RuntimeError("Query interrupted")
 
-    monkeypatch.setattr("pipeline.query.session._create_table", interrupted)
+    monkeypatch.setattr("pipeline.query.session._create_lines", interrupted)
     ran = meshlog("diagnose", "--lake", samples_lake)
 
     assert (ran.code, ran.out) == (130, "")

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from pipeline.assets import assets
 from pipeline.errors import UsageError
 from pipeline.text import visible
+
+if TYPE_CHECKING:
+    import duckdb
 
 _TABLE = r"[\w\".]+(?:\s+(?:as\s+)?(?!join\b)\w+)?"
 _TABLES = re.compile(rf"(?i)\b(?:from|join)\s+({_TABLE}(?:\s*,\s*{_TABLE})*)")
@@ -93,7 +95,7 @@ def seeds(folder: Path | None = None) -> dict[str, Path]:
     return {path.stem: path for path in sorted(((folder or assets("sql")) / "seeds").glob("*.csv"))}
 
 
-def named_in(connection: duckdb.DuckDBPyConnection, sql: str, names: Iterable[str]) -> set[str]:
+def named_in(connection: "duckdb.DuckDBPyConnection", sql: str, names: Iterable[str]) -> set[str]:
     """Return those of `names` that `sql` reads as tables; a column of a table's name makes none.
 
     Where DuckDB does not tell what a statement reads (a pivot, an explain, a table named in a string), those that occur
