@@ -175,7 +175,7 @@ forwarded_lists = st.lists(st.builds(lambda ip, pad: f"{pad}{ip}{pad}", ips, st.
 
 
 @given(forwarded_lists, st.tuples(*[socket_addresses] * 3))
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_the_scanner_compares_addresses_as_the_reference_does(forwarded: list[str], addresses: tuple[str, ...]) -> None:
     """Of the two local addresses the IP, and the sender with the last X-Forwarded-For entry."""
     arrived, went, sender = addresses

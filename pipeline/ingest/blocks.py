@@ -302,13 +302,11 @@ def blocks(
     *,
     is_inside: bool = False,
     size: int | None = None,
-    count: Callable[[bytes], int] | None = None,
 ) -> Iterator[Block]:
     """Cut text into blocks of whole lines, of about `size` bytes; the last block may be one open line.
 
     `offset` and `first_line` tell where `text` stands. `is_inside` says that it stands in a line that was dealt with
     before: what is left of that line is passed over. Where a pipe has nothing at the moment, an empty block comes.
-    `count` counts newlines, where there is something faster than Python's own.
     Raises `Broken` after the last block that could be read.
     """
     carry, broken = b"", None
@@ -329,7 +327,7 @@ def blocks(
         # what is read is millions of bytes at a time: mostly it is whole lines, and else copied once
         data = b"".join((carry, memoryview(got)[:end])) if carry or end < len(got) else got
         data = data if end else b""
-        for block in _within_limit(data, offset, first_line, count):
+        for block in _within_limit(data, offset, first_line):
             yield block
             first_line += block.lines
         offset, carry = offset + len(data), got[end:] if end else carry + got
@@ -383,7 +381,7 @@ def _read(text: Text, size: int) -> tuple[bytes | None, Broken | None]:
         return b"", broken
 
 
-def _within_limit(data: bytes, offset: int, first_line: int, count: Callable[[bytes], int] | None) -> Iterator[Block]:
+def _within_limit(data: bytes, offset: int, first_line: int) -> Iterator[Block]:
     """Cut whole lines where one is over the limit: a block before it, the line's beginning, a block after it."""
     begin = at = 0
     while at < len(data):
@@ -400,5 +398,4 @@ def _within_limit(data: bytes, offset: int, first_line: int, count: Callable[[by
         first_line += 1
         begin = at = end
     if begin < at:
-        whole = data[begin:at]
-        yield Block(whole, offset + begin, first_line, counted=count(whole) if count else None)
+        yield Block(data[begin:at], offset + begin, first_line)

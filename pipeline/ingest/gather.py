@@ -102,10 +102,6 @@ class Gathering:
         rows, size = (self.limits.batch_rows, self.limits.batch_bytes) if self.limits else (BATCH_ROWS, BATCH_BYTES)
         return self._rows >= rows or self._bytes >= size or self.is_due()
 
-    def count(self, data: bytes) -> int:
-        """Count the lines of a block."""
-        return self.scanner.count(data) if self.scanner else data.count(b"\n")
-
     def place_of(self, context: Context) -> int:
         """Return the number by which rows of this batch name their source."""
         if not self._contexts or self._contexts[-1] != context:

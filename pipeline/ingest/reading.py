@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pipeline.ingest import blocks, copies, odd, resume, wrappers
 from pipeline.ingest.fields import FieldMap
 from pipeline.ingest.gather import Gathering, Part
-from pipeline.ingest.shapes import LINE_LIMIT, RAW_LIMIT, Block, Context, Odd, Parsed, Records, Reject
+from pipeline.ingest.shapes import LINE_LIMIT, RAW_LIMIT, Block, Context, Parsed, Records, Reject
 from pipeline.lake.ledger import (
     CHECKPOINT_BYTES,
     HEAD_BYTES,
@@ -27,7 +27,7 @@ from pipeline.lake.ledger import (
 )
 
 if TYPE_CHECKING:
-    from pipeline.ingest.scanner import Scanner
+    from pipeline.ingest.scanner import Scan, Scanner
 
 _PASSED_BYTES = TAIL_BYTES + 2 * LINE_LIMIT
 """Bytes remembered of what was passed: enough for a mark before a torn line."""
@@ -70,9 +70,7 @@ class Reading:
         try:
             text = self._text()
             is_inside = self._start.after is not None and self._start.after.mark.is_cut
-            cut = blocks.blocks(
-                text, self._offset, self._lines + 1, is_inside=is_inside, size=self.block_bytes, count=gathering.count
-            )
+            cut = blocks.blocks(text, self._offset, self._lines + 1, is_inside=is_inside, size=self.block_bytes)
             for block in cut:
                 if block.size:  # a pipe with nothing at the moment gives an empty one
                     self._check(block)
@@ -113,6 +111,9 @@ class Reading:
             raise blocks.Broken(reason)
 
     def _block(self, block: Block, gathering: Gathering) -> None:
+        left = block
+        if gathering.scanner and not (block.is_open or block.is_rest or block.cut or self._pending):
+            left = self._scanned(block, gathering.scanner, gathering)
         self._offset, self._lines = block.offset + block.size, self._lines + block.lines
         data = block.ending or block.data
         # a long block is kept as it is: a copy of its end would cost more than it saves
@@ -125,30 +126,30 @@ class Reading:
             reason = f"is {block.cut:,} bytes long; the limit is {LINE_LIMIT:,}. Its first bytes are kept"
             self._reject(gathering, (Reject(block.first_line, reason, block.data),))
             return
-        if gathering.scanner and not block.is_open and not self._pending:
-            block = self._scanned(block, gathering.scanner, gathering)
-        records, self._pending = wrappers.peel(block, self._pending)
+        records, self._pending = wrappers.peel(left, self._pending)
         self._records(records, gathering)
 
     def _scanned(self, block: Block, scanner: "Scanner", gathering: Gathering) -> Block:
         """Let the scanner take the lines that it can; returns the others as a block."""
         if not scanner.knows_keys:
             scanner.learn(block.data.split(b"\n", _SAMPLE)[:_SAMPLE])
-        odd = self._scan(block.data, block.first_line, scanner, gathering)
+        scan = self._scan(block.data, block.first_line, scanner, gathering)
+        block.has(scan.lines)
+        odd = scan.odd
         lines = [block.data[start:end] for start, end, _ in odd]
         if len(odd) * 10 > block.lines:
             scanner.learn(lines[: _SAMPLE // 2] + lines[-_SAMPLE // 2 :])
         picked = [block.first_line + place for _, _, place in odd]
         return Block(b"".join(lines), block.offset, block.first_line, picked=picked)
 
-    def _scan(self, data: bytes, numbers: int | Sequence[int], scanner: "Scanner", gathering: Gathering) -> Odd:
-        """Scan lines with these numbers, or from this one on; returns start, end and place of what is left."""
+    def _scan(self, data: bytes, numbers: int | Sequence[int], scanner: "Scanner", gathering: Gathering) -> "Scan":
+        """Scan lines with these numbers, or from this one on."""
         scan = scanner.scan(data, numbers, gathering.place_of(self._context))
         gathering.add_scanned(scan.rows)
         self._counts += Counts(lines=scan.rows, rows=scan.rows)
         if scan.rows:
             self._extend_times(_moment(scan.earliest_us), _moment(scan.latest_us))
-        return scan.odd
+        return scan
 
     def _extend_times(self, first: datetime, last: datetime) -> None:
         self._times = [min([*self._times, first]), max([*self._times, last])]
@@ -178,7 +179,7 @@ class Reading:
         if data.count(b"\n") > len(texts):
             return range(len(texts))  # a record stands on several lines
         if scanner.learn(texts[:_SAMPLE]) or scanner.knows_keys:
-            return [place for _, _, place in self._scan(data, numbers, scanner, gathering)]
+            return [place for _, _, place in self._scan(data, numbers, scanner, gathering).odd]
         return range(len(texts))
 
     def _open(self, records: Records, gathering: Gathering) -> None:

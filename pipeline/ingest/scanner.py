@@ -49,7 +49,7 @@ NUMBERS = (TIME, *WHOLE_NUMBERS)
 
 @dataclass(frozen=True)
 class Scan:
-    """What a scan made of lines: how many rows, when they started, and the lines that are not plain.
+    """What a scan made of so many lines: how many rows, when they started, and the lines that are not plain.
 
     `is_partial` says that one of them began a record of CRI pieces, and so may not be the last of its record.
     """
@@ -59,6 +59,7 @@ class Scan:
     latest_us: int = -1
     odd: Odd = ()
     is_partial: bool = False
+    lines: int = 0
 
 
 @dataclass(frozen=True)
@@ -235,33 +236,27 @@ class Scanner:
         self._table.fill(-1)
         self._used.fill(0)
 
-    def count(self, data: bytes) -> int:
-        """Count newlines, ten times as fast as `bytes.count` does."""
-        block = np.frombuffer(data, np.uint8)
-        return int(self._kernel.count_lines(_at(block), _at(block) + len(block))[0])
-
     def scan(self, data: bytes, numbers: int | Sequence[int], context: int) -> Scan:
         """Scan whole lines: the first one's number, or each one's, is given. `context` is stored with each row."""
         # the kernel reads a little beyond a line, so the last lines are scanned from a copy with room behind it
         cut = data.rfind(b"\n", 0, max(0, len(data) - kernel.SLACK)) + 1
         whole, rest = np.frombuffer(data, np.uint8), np.frombuffer(data[cut:] + bytes(kernel.SLACK), np.uint8)
-        line, scan = self._scan(whole[:cut], 0, 0, numbers, context, Scan())
-        return self._scan(rest[: len(data) - cut], cut, line, numbers, context, scan)[1]
+        scan = self._scan(whole[:cut], 0, numbers, context, Scan())
+        return self._scan(rest[: len(data) - cut], cut, numbers, context, scan)
 
     def _scan(
         self,
         block: npt.NDArray[np.uint8],
         offset: int,
-        line: int,
         numbers: int | Sequence[int],
         context: int,
         before: Scan,
-    ) -> tuple[int, Scan]:
-        """Scan a part that stands at `offset`; returns the next line, and what was found so far."""
+    ) -> Scan:
+        """Scan a part that stands at `offset`; returns what was found so far."""
         rows, earliest, latest, odd = before.rows, before.earliest_us, before.latest_us, [*before.odd]
         place = _at(block)
         lines = kernel.Lines(place, place + len(block), _at(self._odd), _ODD_LINES)
-        is_partial, why = before.is_partial, kernel.ROWS_FULL
+        is_partial, line, why = before.is_partial, before.lines, kernel.ROWS_FULL
         while why != kernel.DONE:
             held = self._row
             why, place, self._row, line, odd_count, first, last, is_partial = self._kernel.scan(
@@ -275,7 +270,7 @@ class Scanner:
                 self._close_dictionaries()
             elif why == kernel.ROWS_FULL and odd_count < _ODD_LINES:
                 self._close_rows()
-        return line, Scan(rows, earliest, latest, odd, bool(is_partial))
+        return Scan(rows, earliest, latest, odd, bool(is_partial), line)
 
     def take(self) -> list[Scanned]:
         """Hand over the rows so far; what belongs together has one set of dictionaries."""

@@ -58,8 +58,6 @@ class Block:
     """Whether this is the rest of a line that was dealt with before: no line of its own."""
     picked: Sequence[int] = ()
     """The numbers of its lines where they are picked from a larger block, and so not one after the other."""
-    counted: int | None = None
-    """How many lines it has, where they were counted already."""
 
     @property
     def numbers(self) -> Sequence[int]:
@@ -78,7 +76,11 @@ class Block:
             return 0
         if self.cut or self.is_open:
             return 1
-        return self.data.count(b"\n") if self.counted is None else self.counted
+        return self.data.count(b"\n")
+
+    def has(self, lines: int) -> None:
+        """Keep how many lines there are, as who took them apart knows it: then they need not be counted."""
+        self.__dict__["lines"] = lines
 
 
 @dataclass(frozen=True)

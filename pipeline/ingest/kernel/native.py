@@ -28,16 +28,14 @@ class Kernel(NamedTuple):
     """The compiled functions, by their names in `scan` and `words`."""
 
     scan: Native
-    count_lines: Native
     hash_text: Native
 
 
 _ARGUMENTS: dict[str, tuple[type, ...]] = {
     "scan": (int, Lines, Keys, Distinct, Rows, int, int, int, int),
-    "count_lines": (int, int),
     "hash_text": (int, int),
 }
-_RETURNED = {"scan": 8, "count_lines": 1, "hash_text": 1}
+_RETURNED = {"scan": 8, "hash_text": 1}
 
 
 @cache
@@ -128,7 +126,7 @@ def _compiled() -> bytes:
         return types.NamedUniTuple(types.int64, len(fields), kind) if fields else types.int64
 
     module = llvm.parse_assembly("")
-    for function in (scan.scan, words.count_lines, words.hash_text):
+    for function in (scan.scan, words.hash_text):
         signature = tuple(numba_type(kind) for kind in _ARGUMENTS[function.__name__])
         function.compile(signature)
         compiled = llvm.parse_assembly(function.inspect_llvm(signature))

@@ -100,16 +100,6 @@ def _newlines(typingctx: Any, address: Any) -> Any:
 
 
 @intrinsic
-def _ones(typingctx: Any, value: Any) -> Any:
-    """Count the bits that are set."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.ctpop(args[0])
-
-    return types.uint64(types.uint64), codegen
-
-
-@intrinsic
 def _differences(typingctx: Any, first: Any, second: Any) -> Any:
     """Of 32 bytes at each address: a bit for each that is not the same."""
 
@@ -171,19 +161,6 @@ def line_end(p, end):
         p += 32
         found = _newlines(p)
     return end if found == 0 else min(end, p + np.int64(trailing_zeros(found)))
-
-
-@njit(nogil=True)
-def count_lines(p, end):
-    """Count the newlines from p to `end`; needs no slack."""
-    count = np.uint64(0)
-    while p + 32 <= end:
-        count += _ones(_newlines(p))
-        p += 32
-    while p < end:
-        count += np.uint64(byte(p) == 10)
-        p += 1
-    return np.int64(count)
 
 
 @njit(nogil=True, inline="always")
