@@ -250,6 +250,15 @@ def test_days_are_held_against_each_other_without_pairing(samples_lake, name):
         assert not session.built & {"sure_pairs", "calls", "hops"}
 
 
+def test_a_large_lake_answers_as_a_small_one_does(samples_lake, session, monkeypatch):
+    """What is kept in files, because it would be much, holds the same rows, and its comments."""
+    monkeypatch.setattr("pipeline.query.session.LARGE_BYTES", 0)
+    with open_session(samples_lake) as large:
+        for rows in ("from hops order by hop_id", "from traces order by trace_id"):
+            assert large.rows(rows) == session.rows(rows)
+        assert large.rows("select comment from duckdb_views() where view_name = 'calls'")[0]["comment"]
+
+
 def test_a_window_keeps_pairs_at_its_edges(samples_lake):
     """A call just inside the window has both its sides, although one line lies outside."""
     with open_session(samples_lake) as whole:

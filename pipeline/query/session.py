@@ -26,7 +26,7 @@ from pipeline.lake.columns import ACCESS_LOGS, MESH, QUARANTINE, Column
 from pipeline.lake.ledger import read_ledger
 from pipeline.query import own
 from pipeline.query.guard import CONFIG, lock_down, refuse_writing
-from pipeline.query.models import INTERNAL, Model, in_order, load_comments, load_models, named_in, seeds
+from pipeline.query.models import INTERNAL, WIDE, Model, in_order, load_comments, load_models, named_in, seeds
 from pipeline.query.statements import quoted, without_semicolon
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class Session:
     comments: dict[tuple[str, str], str]
     window: Window
     scratch: tempfile.TemporaryDirectory[str]
+    is_large: bool
     datasets: dict[str, Callable[[], None]]
     """What makes the tables over the lake's files that models read, by name: those that nothing has asked for yet."""
     built: set[str] = field(default_factory=set)
@@ -198,6 +199,8 @@ class Session:
                 create = f"create {model.kind} {model.name} as {without_semicolon(model.sql)}"
                 if model.layer == own.LAYER:
                     self._build_own(model, create)
+                elif self.is_large and model.name in WIDE:
+                    self._write(model)
                 else:
                     self.connection.execute(create)
                 self.built.add(model.name)
@@ -209,6 +212,12 @@ class Session:
         """Make the tables over the lake's files whose names occur in `sql`."""
         for name in [name for name in self.datasets if name in sql.lower()]:
             self.datasets.pop(name)()
+
+    def _write(self, model: Model) -> None:
+        file = str(Path(self.scratch.name) / f"{model.name}.parquet")
+        select = without_semicolon(model.sql)
+        self.connection.execute(f"copy ({select}) to {quoted(file)} (format parquet, compression snappy)")
+        self.connection.execute(f"create view {model.name} as from read_parquet({quoted(file)})")
 
     def _build_own(self, model: Model, create: str) -> None:
         """Make the table of a user's model. Raises `QueryError`, with its file, where it fails or its key is none."""
@@ -227,7 +236,8 @@ class Session:
     def _comment(self) -> None:
         """Say in DuckDB's catalogue what tables and columns mean: some 40 statements for each that was built."""
         for model in (self.models[name] for name in self.built - self.commented):
-            self.connection.execute(f"comment on {model.kind} {model.name} is {quoted(model.grain)}")
+            kind = "view" if self.is_large and model.name in WIDE else model.kind
+            self.connection.execute(f"comment on {kind} {model.name} is {quoted(model.grain)}")
             described = self.connection.execute(f"describe {model.name}").fetchall()
             for column, *_ in described:
                 meaning = quoted(self.meaning(model.name, column))
@@ -269,7 +279,8 @@ def open_session(
     with ExitStack() as opened:
         scratch = tempfile.TemporaryDirectory(prefix="meshlog-")
         opened.callback(scratch.cleanup)
-        connection = _connect(Path(scratch.name), sum((lake.root / file).stat().st_size for file in files))
+        is_large = sum((lake.root / file).stat().st_size for file in files) > LARGE_BYTES
+        connection = _connect(Path(scratch.name), is_large)
         opened.callback(connection.close)
         connection.execute(f"set timezone = {quoted(timezone)}")
         # DuckDB would draw it on stdout, in the midst of the answer, whenever a query takes some seconds
@@ -291,7 +302,8 @@ def open_session(
             connection.execute(f"create table {name} as from read_csv({quoted(str(path))})")
         linked = layout.linked_folders(lake.root, chain(files, *map(ledger.files, ("quarantine", *MESH))))
         lock_down(connection, [lake.root, *linked, Path(scratch.name)])
-        session = Session(root, timezone, connection, load_models(), load_comments(), window, scratch, datasets)
+        models, comments = load_models(), load_comments()
+        session = Session(root, timezone, connection, models, comments, window, scratch, is_large, datasets)
         if own_folder:
             _add_own(session, own_folder)
         opened.pop_all()
@@ -313,12 +325,12 @@ def _add_own(session: Session, folder: Path) -> None:
     in_order(session.models, models)
 
 
-def _connect(scratch: Path, size: int) -> duckdb.DuckDBPyConnection:
-    """Open a database for the tables over so many bytes of Parquet, that takes no more memory than `MEMORY`.
+def _connect(scratch: Path, is_large: bool) -> duckdb.DuckDBPyConnection:
+    """Open a database for a session's tables, that takes no more memory than `MEMORY`.
 
     In a file DuckDB compresses tables as it writes them, to a tenth; few lines are answered sooner without one.
     """
-    database = scratch / "session.duckdb" if size > LARGE_BYTES else ":memory:"
+    database = scratch / "session.duckdb" if is_large else ":memory:"
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     config = CONFIG | {
         "temp_directory": str(scratch),
