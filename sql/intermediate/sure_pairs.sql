@@ -7,15 +7,8 @@ identified as (
     select
         *,
         direction <> 'inbound' as is_client,
-        -- Envoy keeps the trace reason in the id's 15th character, and a later hop may rewrite it
-        coalesce(
-            case
-                when length(request_id) = 36 then left(request_id, 14) || '_' || substr(request_id, 16)
-                else request_id
-            end,
-            method || ' ' || path,
-            'tcp'
-        ) as key,
+        -- as logged: the few ids of which a later hop rewrote the 15th character are paired_lines' business
+        coalesce(request_id, method || ' ' || path, 'tcp') as key,
         case
             when direction = 'inbound' then downstream_local_address
             when contains(upstream_host, '/') then regexp_extract(upstream_host, '([^/]+:\d+)$', 1)
@@ -35,7 +28,7 @@ lines as materialized (
         line_id,
         is_client,
         started_at,
-        (epoch_us(ended_at) - epoch_us(started_at)) // 1000 as duration_ms,
+        coalesce(duration_ms, 0) as duration_ms,
         hash(key, called, caller) as address_key,
         hash(key, called) as endpoint_key,
         request_id is not null as has_id,
