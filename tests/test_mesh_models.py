@@ -538,7 +538,7 @@ OWN = "payments.shop.svc.cluster.local"
 CHOSEN = {
     "the client's own namespace has the first word": (
         [("a", "web", OWN, "['*']", 1), ("b", "shop", OWN, "['*']", 2), ("c", "istio-system", OWN, "['*']", 3)],
-        {None: "2", "web": "1", "istio-system": "3"},
+        {None: "2", "web": "1"},
     ),
     "a wildcard of the client's namespace stands before the service's own": (
         [("a", "web", '"*.shop.svc.cluster.local"', "['*']", 1), ("b", "shop", OWN, "['*']", 2)],
@@ -552,9 +552,21 @@ CHOSEN = {
         [("b", "shop", OWN, "['.']", 2), ("c", "istio-system", OWN, "['*']", 3)],
         {None: "3", "shop": "2"},
     ),
-    "a rule is exported to those that it names": (
-        [("b", "shop", OWN, "['web']", 2)],
-        {None: "4294967295", "shop": "2", "web": "2"},
+    "a rule is exported to those that it names, and to its own namespace where it names that": (
+        [("b", "shop", OWN, "['web']", 2), ("c", "istio-system", OWN, "['.', 'shop']", 3)],
+        {None: "4294967295", "shop": "3", "web": "2", "istio-system": "3"},
+    ),
+    "what the root namespace keeps for itself is its clients' first word": (
+        [("b", "shop", OWN, "['*']", 2), ("c", "istio-system", OWN, "['.']", 3)],
+        {None: "2", "istio-system": "3"},
+    ),
+    "a rule that selects its clients is its namespace's alone": (
+        [("b", "shop", OWN, "['*'], workloadSelector: {matchLabels: {app: a}}", 2)],
+        {None: "4294967295", "shop": "2"},
+    ),
+    "a rule that selects its clients stands behind one for all of them": (
+        [("a", "shop", OWN, "['*'], workloadSelector: {matchLabels: {app: a}}", 1), ("b", "shop", OWN, "['*']", 2)],
+        {None: "2"},
     ),
     "a third namespace's rule is not the others'": (
         [("a", "web", OWN, "['*']", 1)],

@@ -1,6 +1,7 @@
 -- one row per host, port, subset and field of a traffic policy: the value in effect, where it is set, else Istio's default
 -- key: client_namespace, host, port, subset, field
--- The client's own namespace has the first word, then the service's, then the root's, as far as exportTo lets them.
+-- The client's own namespace has the first word, then the service's, then the root's, as far as exportTo lets them. In the
+-- root namespace only what is exported to nobody else is its own clients' first word: the rest is meant for all.
 -- A port's own settings replace all of its level's; a subset's sections replace the rule's, each as a whole.
 with
 
@@ -15,11 +16,13 @@ rules as (
         name,
         any_value(case when value like '%.%' then value else value || '.' || namespace || '.svc.cluster.local' end)
             filter (where field = 'spec.host') as host,
-        coalesce(
+        bool_or(starts_with(field, 'spec.workloadSelector.')) as is_of_some_pods,
+        -- what selects clients is their namespace's alone
+        case when is_of_some_pods then [namespace] else coalesce(
             list(case when value = '.' then namespace else value end)
                 filter (where regexp_full_match(field, 'spec\.exportTo\[\d+\]')),
             ['*']
-        ) as export_to,
+        ) end as export_to,
         any_value(snapshot_at) as snapshot_at,
         any_value(is_later) as is_later,
     from fields
@@ -77,21 +80,23 @@ chosen as (
         on clients.host = matching.host
         and clients.port is not distinct from matching.port
         and (
-            matching.namespace = clients.client_namespace
-            or (
-                (matching.namespace in (matching.service_namespace, 'istio-system') or matching.service_namespace is null)
-                and (list_contains(matching.export_to, '*') or list_contains(matching.export_to, clients.client_namespace))
-            )
+            matching.namespace in (clients.client_namespace, matching.service_namespace, 'istio-system')
+            or matching.service_namespace is null
         )
+        and (list_contains(matching.export_to, '*') or list_contains(matching.export_to, clients.client_namespace))
     where clients.client_namespace is null or clients.client_namespace not in ('*', '~')
     qualify row_number() over (
         partition by clients.host, clients.port, clients.client_namespace
         order by
             matching.name is null,
-            matching.namespace is distinct from clients.client_namespace,
+            (
+                matching.namespace = clients.client_namespace
+                and (matching.namespace <> 'istio-system' or matching.export_to = ['istio-system'])
+            ) is not true,
             matching.namespace is distinct from matching.service_namespace,
             starts_with(matching.rule_host, '*'),
             length(matching.rule_host) desc,
+            matching.is_of_some_pods,
             matching.namespace,
             matching.name
     ) = 1
