@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from pipeline.ingest.load import load
+from pipeline.mesh.secrets import without_secrets
 from pipeline.mesh.snapshot import read_snapshot
 from pipeline.query.session import Window, open_session
 from pipeline.report.questions import ask
@@ -68,6 +69,15 @@ def resources(tmp_path_factory):
         yield session
 
 
+@pytest.fixture(scope="module")
+def every_field(tmp_path_factory):
+    """A session on the objects that have every field, and no log."""
+    lake = tmp_path_factory.mktemp("every_field") / "lake"
+    read_snapshot([str(FIXTURES / "every_field.yaml")], lake)
+    with open_session(lake) as session:
+        yield session
+
+
 def rows(session, sql: str, *columns: str) -> list[tuple]:
     """Return a query's rows as tuples of some columns."""
     return [tuple(row[column] for column in columns) for row in session.rows(sql)]
@@ -80,7 +90,15 @@ EFFECTIVE = [
     (8080, None, "connectionPool.http.http1MaxPendingRequests", "10", True, "spec.trafficPolicy."),
     (8080, None, "connectionPool.http.maxRetries", "3", True, "spec.trafficPolicy."),
     (8080, None, "outlierDetection.maxEjectionPercent", "50", True, "spec.trafficPolicy."),
+    (8080, None, "connectionPool.http.http2MaxRequests", "200", True, "spec.trafficPolicy."),
+    (8080, None, "connectionPool.http.maxConcurrentStreams", "2147483647", False, "spec.trafficPolicy."),
+    (8080, None, "connectionPool.tcp.maxConnectionDuration", None, False, "spec.trafficPolicy."),
     (8080, None, "loadBalancer.simple", "LEAST_REQUEST", True, "spec.trafficPolicy."),
+    (8080, None, "loadBalancer.localityLbSetting.enabled", "true", True, "spec.trafficPolicy."),
+    (8080, None, "loadBalancer.localityLbSetting.failover[0].to", "us", True, "spec.trafficPolicy."),
+    (8443, None, "loadBalancer.localityLbSetting.enabled", "true", False, "spec.trafficPolicy.portLevelSettings[0]."),
+    (8080, None, "outlierDetection.splitExternalLocalOriginErrors", "false", False, "spec.trafficPolicy."),
+    (8080, None, "outlierDetection.consecutiveLocalOriginFailures", "5", False, "spec.trafficPolicy."),
     # a subset without a policy has the rule's
     (8080, "v1", "connectionPool.tcp.maxConnections", "100", True, "spec.trafficPolicy."),
     (8080, "v1", "tls.mode", "ISTIO_MUTUAL", True, "spec.trafficPolicy."),
@@ -146,6 +164,41 @@ def test_proxies_alone_tell_a_subsets_policy_from_its_rules(tmp_path):
         assert found["json"][subset, field] == (value, is_set, f"{level}.trafficPolicy.{field}"), (subset, field)
     assert found["txt"]["narrow", "tls.mode"] == (None, None, "spec.subsets[].trafficPolicy.tls.mode")
     assert found["txt"][None, "tls.mode"] == (None, None, "spec.trafficPolicy.tls.mode")
+
+
+PLACES = {
+    (80, None): "spec.trafficPolicy.portLevelSettings[0].",
+    (82, None): "spec.trafficPolicy.",
+    (81, "copies"): "spec.subsets[0].trafficPolicy.portLevelSettings[0].",
+    (82, "copies"): "spec.subsets[0].trafficPolicy.",
+}
+"""Where a port and a subset of every_field.yaml have their values from."""
+
+
+def leaves_of(value, path: str = "") -> dict[str, str]:
+    """Return what JSON has at the end of each path."""
+    if isinstance(value, dict):
+        return {at: text for key, each in value.items() for at, text in leaves_of(each, f"{path}.{key}").items()}
+    if isinstance(value, list):
+        return {at: text for n, each in enumerate(value) for at, text in leaves_of(each, f"{path}[{n}]").items()}
+    return {path.removeprefix("."): json.dumps(value).strip('"')}
+
+
+def test_every_field_of_a_policy_has_its_effective_value(every_field):
+    """What a rule, a subset, and a port's settings of each say is in effect there, field by field."""
+    (listed,) = yaml.safe_load_all((FIXTURES / "every_field.yaml").read_text())
+    (rule,) = [each for each in listed["items"] if each["kind"] == "DestinationRule"]
+    sections = ("connectionPool", "loadBalancer", "outlierDetection", "tls")
+    policy = leaves_of({section: without_secrets(rule["spec"]["trafficPolicy"][section]) for section in sections})
+    found = every_field.rows("from mesh_effective_settings where service = 'every-field.fields'")
+
+    for (port, subset), place in PLACES.items():
+        own = [
+            row for row in found if (row["port"], row["subset"], row["client_namespace"]) == (port, subset, "fields")
+        ]
+        assert {row["field"]: (row["value"], row["path"]) for row in own if row["is_set"]} == {
+            field: (value, f"{place}{field}") for field, value in policy.items()
+        }
 
 
 def test_a_host_without_a_rule_has_the_defaults(resources):
@@ -230,6 +283,24 @@ def test_pods_have_workload_service_version_and_zone(resources):
 
     assert (pod["address"], pod["workload"], pod["service"]) == ("10.1.4.1", "payments-v1", "payments.shop")
     assert (pod["version"], pod["zone"], pod["node"], pod["is_ready"]) == ("v1", "eu-1a", "node-3", True)
+
+
+def test_older_slices_have_their_zones_among_the_topology(every_field):
+    """discovery.k8s.io/v1beta1 keeps zone and node of an endpoint as labels."""
+    found = rows(every_field, "from mesh_pods where address = '10.1.7.1'", "service", "zone", "node")
+
+    assert found == [("every-field.fields", "eu-1b", "node-4")]
+
+
+def test_service_entries_tell_where_their_hosts_are(resources):
+    """Location, resolution and addresses of a ServiceEntry stand beside its ports."""
+    found = rows(
+        resources,
+        "from mesh_services where kind = 'ServiceEntry'",
+        *("host", "port", "protocol", "location", "resolution", "addresses"),
+    )
+
+    assert found == [("api.bank.example", 443, "tls", "MESH_EXTERNAL", "STATIC", ["203.0.113.0/24"])]
 
 
 def test_mtls_modes_follow_the_most_particular_policy(resources):

@@ -9,17 +9,23 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from pipeline.errors import InputError
 from pipeline.ingest.load import load
 from pipeline.lake.layout import open_lake
 from pipeline.lake.ledger import read_ledger
 from pipeline.lake.schema import MESH
+from pipeline.mesh.kinds import ANY, UNDERSTOOD
+from pipeline.mesh.settings import route_settings
 from pipeline.mesh.snapshot import read_snapshot
 
 FIXTURES = Path(__file__).parent / "mesh_config"
 SAMPLES = Path(__file__).parents[1] / "sample_logs"
 RESOURCES = FIXTURES / "resources.yaml"
+EVERY_FIELD = FIXTURES / "every_field.yaml"
+
+DEFAULT_RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled"
 
 KINDS = {
     *("VirtualService", "DestinationRule", "Gateway", "ServiceEntry", "Sidecar", "PeerAuthentication"),
@@ -42,19 +48,60 @@ def read_text(tmp_path: Path, text: str, name: str = "given.yaml", **options):
 @pytest.mark.parametrize("version", ["v1", "v1beta1", "v1alpha3"])
 def test_every_kind_and_field_is_understood(tmp_path, version):
     """Each resource is read in every version of its API, and no field of it is unknown."""
-    text = re.sub(r"(istio\.io)/v1$", rf"\1/{version}", RESOURCES.read_text(), flags=re.MULTILINE)
+    described = f"{RESOURCES.read_text()}---\n{EVERY_FIELD.read_text()}"
+    text = re.sub(r"(istio\.io)/v1$", rf"\1/{version}", described, flags=re.MULTILINE)
 
     summary = read_text(tmp_path, text)
 
     assert {part.kind for part in summary.parts} == KINDS
     assert {(part.treatment, part.detail) for part in summary.parts} == {("read", "")}
-    assert {row["api_version"] for row in held(tmp_path / "lake", "objects") if row["api_group"]} == {version, "v1"}
+    objects = held(tmp_path / "lake", "objects")
+    assert {row["api_version"] for row in objects if row["api_group"].endswith("istio.io")} == {version}
+
+
+def fields_of(shape, path: str = ""):
+    """Yield the path of every field that a shape names."""
+    if isinstance(shape, list):
+        yield from fields_of(shape[0], path)
+    elif isinstance(shape, dict):
+        for key, inner in shape.items():
+            yield f"{path}.{key}"
+            yield from fields_of(inner, f"{path}.{key}")
+
+
+def fields_in(value, shape, path: str = ""):
+    """Yield the path of every field of a shape that a value holds."""
+    if isinstance(shape, list):
+        for item in value:
+            yield from fields_in(item, shape[0], path)
+    elif isinstance(shape, dict):
+        for key, inner in value.items():
+            named = key if key in shape else "*"
+            yield f"{path}.{named}"
+            yield from fields_in(inner, shape.get(named), f"{path}.{named}")
+
+
+@pytest.mark.parametrize("kind", UNDERSTOOD, ids=lambda kind: kind[1])
+def test_fixtures_hold_every_field(kind):
+    """No field is said to be understood that no fixture has."""
+    objects = [each for path in (RESOURCES, EVERY_FIELD) for each in objects_in(path)]
+    found = {
+        field
+        for each in objects
+        if (each["apiVersion"].rpartition("/")[0], each["kind"]) == kind
+        for field in fields_in(each, {**UNDERSTOOD[kind], **dict.fromkeys(("apiVersion", "kind", "metadata"), ANY)})
+    }
+
+    assert sorted({*fields_of(UNDERSTOOD[kind])} - found) == []
+
+
+def objects_in(path: Path) -> list[dict]:
+    """Return the objects of a file."""
+    return [each for one in yaml.safe_load_all(path.read_text()) for each in one.get("items", [one])]
 
 
 def test_json_and_lists_hold_the_same_as_documents(tmp_path):
     """Objects one after another in YAML, in a List, in a bare JSON list and in a typed list are the same rows."""
-    import yaml
-
     objects = list(yaml.safe_load_all(RESOURCES.read_text()))
     rules = [each for each in objects if each["kind"] == "DestinationRule"]
     typed = [{key: value for key, value in each.items() if key not in ("kind", "apiVersion")} for each in rules]
@@ -181,11 +228,34 @@ def test_envoys_own_case_of_keys_is_read_too(tmp_path):
     read_text(tmp_path, json.dumps(dump), "dump.json", proxy="x.b")
     (cluster,) = held(tmp_path / "lake", "clusters")
 
+    # JSON leaves out what is Envoy's own default
     assert json.loads(cluster["settings"]) == {
+        "loadBalancer.simple": "ROUND_ROBIN",
         "connectionPool.http.http1MaxPendingRequests": "7",
         "connectionPool.tcp.connectTimeout": "10s",
     }
     assert cluster["proxy"] == "x.b"
+
+
+# Envoy's retry policy -> the retryOn that a VirtualService would have
+RETRIED = {
+    "Istio's default": ({"retryOn": f"{DEFAULT_RETRY_ON},retriable-status-codes"}, DEFAULT_RETRY_ON),
+    "the default before 1.24": (
+        {"retryOn": f"{DEFAULT_RETRY_ON},retriable-status-codes", "retriableStatusCodes": [503]},
+        DEFAULT_RETRY_ON,
+    ),
+    "codes": ({"retryOn": "reset,retriable-status-codes", "retriableStatusCodes": [429, 503]}, "reset,429,503"),
+    "conditions alone": ({"retryOn": "5xx"}, "5xx"),
+    "nothing": ({}, None),
+}
+
+
+@pytest.mark.parametrize("case", RETRIED)
+def test_what_a_proxy_retries_is_named_as_a_rule_names_it(case):
+    """Status codes stand in the list, and what Istio adds by itself does not."""
+    policy, expected = RETRIED[case]
+
+    assert route_settings({"route": {"retryPolicy": policy}}).get("retries.retryOn") == expected
 
 
 def test_printed_tables_are_read_by_their_header(tmp_path):

@@ -11,7 +11,8 @@ ANY: Final = "any"
 
 _TEXTS = [TEXT]
 _LABELS = {"*": TEXT}
-_SELECTOR = {"matchLabels": ANY, "labels": _LABELS}
+_SELECTOR = {"matchLabels": _LABELS}
+_WORKLOADS = {"labels": _LABELS}
 _MATCHES = {"*": ANY}
 """String matches by header or parameter: exact, prefix or regex."""
 
@@ -41,7 +42,10 @@ _HTTP_RULE = {
     ),
     "fault": {
         "delay": {"percentage": {"value": TEXT}, "percent": TEXT, "fixedDelay": TEXT, "exponentialDelay": TEXT},
-        "abort": {"percentage": {"value": TEXT}, "percent": TEXT, "httpStatus": TEXT, "grpcStatus": TEXT},
+        "abort": {
+            "percentage": {"value": TEXT},
+            **dict.fromkeys(("percent", "httpStatus", "grpcStatus", "http2Error"), TEXT),
+        },
     },
     "mirror": _DESTINATION,
     "mirrors": [{"destination": _DESTINATION, "percentage": _MIRROR_SHARE}],
@@ -52,42 +56,49 @@ _HTTP_RULE = {
 }
 
 _LEVEL_MATCH = {
-    **dict.fromkeys(("destinationSubnets", "gateways", "sniHosts"), _TEXTS),
-    **dict.fromkeys(("port", "sourceSubnet", "sourceNamespace"), TEXT),
+    **dict.fromkeys(("destinationSubnets", "gateways"), _TEXTS),
+    **dict.fromkeys(("port", "sourceNamespace"), TEXT),
     "sourceLabels": _LABELS,
 }
-_LEVEL_RULE = {"name": TEXT, "match": [_LEVEL_MATCH], "route": [{"destination": _DESTINATION, "weight": TEXT}]}
+_LEVEL_ROUTE = [{"destination": _DESTINATION, "weight": TEXT}]
 
 _CONNECTION_POOL = {
     "tcp": {
         **dict.fromkeys(("maxConnections", "connectTimeout", "maxConnectionDuration", "idleTimeout"), TEXT),
         "tcpKeepalive": {"probes": TEXT, "time": TEXT, "interval": TEXT},
     },
-    "http": dict.fromkeys(
-        (
-            *("http1MaxPendingRequests", "http2MaxRequests", "maxRequestsPerConnection", "maxRetries", "idleTimeout"),
-            *("h2UpgradePolicy", "useClientProtocol", "maxConcurrentStreams"),
+    "http": {
+        **dict.fromkeys(
+            (
+                *("http1MaxPendingRequests", "http2MaxRequests", "maxRequestsPerConnection", "maxRetries"),
+                *("idleTimeout", "h2UpgradePolicy", "useClientProtocol", "maxConcurrentStreams"),
+            ),
+            TEXT,
         ),
-        TEXT,
-    ),
+        "http2KeepAlive": {"interval": TEXT, "timeout": TEXT},
+    },
 }
 _POLICY = {
     "loadBalancer": {
         "simple": TEXT,
         "consistentHash": ANY,
         "localityLbSetting": ANY,
+        "zoneAwareLbSetting": ANY,
         "warmup": ANY,
         "warmupDurationSecs": TEXT,
     },
     "connectionPool": _CONNECTION_POOL,
-    "outlierDetection": dict.fromkeys(
-        (
-            *("splitExternalLocalOriginErrors", "consecutiveLocalOriginFailures", "consecutiveGatewayErrors"),
-            *("consecutive5xxErrors", "consecutiveErrors", "interval", "baseEjectionTime", "maxEjectionPercent"),
-            "minHealthPercent",
+    "outlierDetection": {
+        **dict.fromkeys(
+            (
+                *("splitExternalLocalOriginErrors", "consecutiveLocalOriginFailures", "consecutiveGatewayErrors"),
+                *("consecutive5xxErrors", "consecutiveErrors", "interval", "baseEjectionTime", "maxEjectionPercent"),
+                "minHealthPercent",
+            ),
+            TEXT,
         ),
-        TEXT,
-    ),
+        "outlierDetectionHttpErrorCodes": _TEXTS,
+    },
     "tls": {
         **dict.fromkeys(("mode", "clientCertificate", "privateKey", "caCertificates", "credentialName", "sni"), TEXT),
         **dict.fromkeys(("insecureSkipVerify", "caCrl"), TEXT),
@@ -98,6 +109,15 @@ _TRAFFIC_POLICY = {
     **_POLICY,
     "portLevelSettings": [{"port": {"number": TEXT}, **_POLICY}],
     **dict.fromkeys(("tunnel", "proxyProtocol", "retryBudget"), ANY),
+}
+
+_SERVER_TLS = {
+    **dict.fromkeys(("httpsRedirect", "mode", "minProtocolVersion", "maxProtocolVersion"), TEXT),
+    **dict.fromkeys(("serverCertificate", "privateKey", "caCertificates", "caCrl", "insecureSkipVerify"), TEXT),
+    **dict.fromkeys(("credentialName", "caCertCredentialName"), TEXT),
+    **dict.fromkeys(("credentialNames", "subjectAltNames", "cipherSuites"), _TEXTS),
+    **dict.fromkeys(("verifyCertificateSpki", "verifyCertificateHash"), _TEXTS),
+    "tlsCertificates": [dict.fromkeys(("serverCertificate", "privateKey", "caCertificates"), TEXT)],
 }
 
 _PORT = dict.fromkeys(("number", "name", "protocol", "targetPort"), TEXT)
@@ -112,6 +132,7 @@ _SOURCE = dict.fromkeys(
     (
         *("principals", "notPrincipals", "requestPrincipals", "notRequestPrincipals", "namespaces", "notNamespaces"),
         *("ipBlocks", "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks", "serviceAccounts", "notServiceAccounts"),
+        *("trustDomains", "notTrustDomains"),
     ),
     _TEXTS,
 )
@@ -123,8 +144,8 @@ _NETWORKING: dict[str, dict[str, Any]] = {
     "VirtualService": {
         **dict.fromkeys(("hosts", "gateways", "exportTo"), _TEXTS),
         "http": [_HTTP_RULE],
-        "tls": [_LEVEL_RULE],
-        "tcp": [_LEVEL_RULE],
+        "tls": [{"match": [{**_LEVEL_MATCH, "sniHosts": _TEXTS}], "route": _LEVEL_ROUTE}],
+        "tcp": [{"match": [{**_LEVEL_MATCH, "sourceSubnet": TEXT}], "route": _LEVEL_ROUTE}],
     },
     "DestinationRule": {
         "host": TEXT,
@@ -137,15 +158,10 @@ _NETWORKING: dict[str, dict[str, Any]] = {
         "selector": _LABELS,
         "servers": [
             {
-                "name": TEXT,
+                **dict.fromkeys(("name", "bind", "defaultEndpoint"), TEXT),
                 "port": _PORT,
-                "bind": TEXT,
                 "hosts": _TEXTS,
-                "tls": {
-                    **dict.fromkeys(("httpsRedirect", "mode", "credentialName", "minProtocolVersion"), TEXT),
-                    **dict.fromkeys(("serverCertificate", "privateKey", "caCertificates", "maxProtocolVersion"), TEXT),
-                    **dict.fromkeys(("subjectAltNames", "cipherSuites"), _TEXTS),
-                },
+                "tls": _SERVER_TLS,
             }
         ],
     },
@@ -154,15 +170,15 @@ _NETWORKING: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("location", "resolution"), TEXT),
         "ports": [_PORT],
         "endpoints": [_WORKLOAD],
-        "workloadSelector": _SELECTOR,
+        "workloadSelector": _WORKLOADS,
     },
     "Sidecar": {
-        "workloadSelector": _SELECTOR,
+        "workloadSelector": _WORKLOADS,
         "ingress": [
             {
                 **dict.fromkeys(("bind", "captureMode", "defaultEndpoint"), TEXT),
                 "port": _PORT,
-                "tls": ANY,
+                "tls": _SERVER_TLS,
                 "connectionPool": _CONNECTION_POOL,
             }
         ],
@@ -213,6 +229,8 @@ UNDERSTOOD: dict[tuple[str, str], dict[str, Any]] = {
                 "conditions": dict.fromkeys(("ready", "serving", "terminating"), TEXT),
                 **dict.fromkeys(("nodeName", "zone", "hostname"), TEXT),
                 "targetRef": dict.fromkeys(("kind", "name", "namespace"), TEXT),
+                # where v1beta1 has zone and node
+                **dict.fromkeys(("topology", "deprecatedTopology"), _LABELS),
             }
         ],
         "ports": [dict.fromkeys(("name", "port", "protocol", "appProtocol"), TEXT)],

@@ -27,6 +27,11 @@ _OUTLIERS = {
     "maxEjectionPercent": "outlierDetection.maxEjectionPercent",
 }
 
+_BALANCED = frozenset({"EDS", "STRICT_DNS", "LOGICAL_DNS"})
+"""Types of clusters among whose endpoints a policy chooses."""
+
+_DEFAULT_RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled"
+
 
 def cluster_settings(cluster: dict[str, Any]) -> dict[str, str]:
     """Return a cluster's settings by the field of a traffic policy."""
@@ -48,7 +53,8 @@ def cluster_settings(cluster: dict[str, Any]) -> dict[str, str]:
         "connectionPool.http.maxRequestsPerConnection": common.get("maxRequestsPerConnection")
         or cluster.get("maxRequestsPerConnection"),
         "connectionPool.tcp.maxConnectionDuration": common.get("maxConnectionDuration"),
-        "loadBalancer.simple": cluster.get("lbPolicy"),
+        # JSON leaves out what is Envoy's own default
+        "loadBalancer.simple": cluster.get("lbPolicy", "ROUND_ROBIN" if cluster.get("type") in _BALANCED else None),
         **_tls(cluster),
     }
     return {field: str(value) for field, value in found.items() if value is not None}
@@ -90,7 +96,7 @@ def route_settings(route: dict[str, Any]) -> dict[str, str]:
         "timeout": action.get("timeout"),
         "retries.attempts": retries.get("numRetries"),
         "retries.perTryTimeout": retries.get("perTryTimeout"),
-        "retries.retryOn": retries.get("retryOn"),
+        "retries.retryOn": _retry_on(retries),
         "fault.delay.fixedDelay": delay.get("fixedDelay"),
         "fault.delay.percentage.value": _percent(delay.get("percentage")),
         "fault.abort.httpStatus": abort.get("httpStatus"),
@@ -101,6 +107,18 @@ def route_settings(route: dict[str, Any]) -> dict[str, str]:
         "mirror": ", ".join(str(mirror.get("cluster")) for mirror in mirrors) or None,
     }
     return {field: str(value) for field, value in found.items() if value is not None}
+
+
+def _retry_on(retries: dict[str, Any]) -> str | None:
+    """Return what is retried as a VirtualService names it: codes stand in the list, where Envoy has them apart.
+
+    Istio's own default comes with Envoy's word for codes but none of them; before 1.24 with 503 alone.
+    """
+    conditions = str(retries.get("retryOn") or "").split(",")
+    codes = [str(code) for code in retries.get("retriableStatusCodes") or ()]
+    named = ",".join(each for each in conditions if each != "retriable-status-codes")
+    is_default = named == _DEFAULT_RETRY_ON and codes == ["503"]
+    return ",".join(filter(None, [named, *([] if is_default else codes)])) or None
 
 
 def _fault(route: dict[str, Any]) -> dict[str, Any]:

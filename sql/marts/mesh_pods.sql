@@ -22,8 +22,8 @@ slice_endpoints as (
         service_name,
         endpoint ->> '$.targetRef.name' as pod,
         unnest(json_extract_string(endpoint, '$.addresses[*]')) as address,
-        endpoint ->> 'zone' as zone,
-        endpoint ->> 'nodeName' as node,
+        coalesce(endpoint ->> 'zone', endpoint ->> '$.topology."topology.kubernetes.io/zone"') as zone,
+        coalesce(endpoint ->> 'nodeName', endpoint ->> '$.topology."kubernetes.io/hostname"') as node,
         -- absent means ready
         coalesce(endpoint ->> '$.conditions.ready', 'true') = 'true' as is_ready,
     from slices

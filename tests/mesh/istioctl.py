@@ -88,6 +88,7 @@ def _cluster(mesh: Mesh, service: Service, subset: str, *, has_rule: bool) -> Js
     return {
         "name": outbound_cluster_name(service, subset),
         "type": "EDS",
+        "lbPolicy": "LEAST_REQUEST",
         "connectTimeout": _seconds(policy.connect_timeout_ms),
         "circuitBreakers": {"thresholds": [threshold]},
         **({"outlierDetection": _ejection(policy)} if policy.ejects_after else {}),
