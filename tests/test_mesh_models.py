@@ -263,6 +263,22 @@ def test_rules_matches_and_destinations_keep_their_order(resources):
     ]
 
 
+def test_a_later_proxy_status_leaves_the_bootstrap_in_force(tmp_path):
+    """What a bootstrap told of a proxy stays, and beside it stands how far it was in sync later."""
+    (tmp_path / "status.txt").write_text(
+        "NAME                                  CDS        LDS       EDS        RDS\n"
+        "payments-v1-84c9bd7f56-m7rjd.shop     SYNCED     STALE     SYNCED     SYNCED\n"
+    )
+    read_snapshot([str(FIXTURES / "bootstrap.json")], tmp_path / "lake", BEFORE)
+    read_snapshot([str(tmp_path / "status.txt")], tmp_path / "lake", BEFORE + timedelta(minutes=5))
+
+    with open_session(tmp_path / "lake") as session:
+        (proxy,) = session.rows("from mesh_proxies")
+
+    assert (proxy["workload"], proxy["zone"]) == ("payments-v1", "eu-1a")
+    assert json.loads(proxy["sync_state"])["LDS"] == "STALE"
+
+
 def test_a_ports_name_tells_its_protocol(resources):
     """appProtocol goes before the name, and a name outside the convention leaves it to detection."""
     found = rows(

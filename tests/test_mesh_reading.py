@@ -290,6 +290,43 @@ def test_printed_tables_are_read_by_their_header(tmp_path):
     ]
 
 
+SUBSCRIBED = """\
+NAME         CLUSTER        ISTIOD                     VERSION     SUBSCRIBED TYPES
+cart-0.a     Kubernetes     istiod-5d8f7c9b4-x2lqp     1.29.0      5 (CDS,LDS,EDS,RDS,ECDS)
+cart-1.a     Kubernetes     istiod-5d8f7c9b4-x2lqp     1.28.2      0
+"""
+
+
+@pytest.mark.parametrize("squeeze", [False, True], ids=["printed", "pasted"])
+def test_newer_proxy_statuses_name_what_proxies_subscribe_to(tmp_path, squeeze):
+    """An istioctl that tells no states without --verbosity still tells versions and types."""
+    text = "\n".join(" ".join(line.split()) for line in SUBSCRIBED.splitlines()) if squeeze else SUBSCRIBED
+    read_text(tmp_path, text, "status.txt")
+    found = [(row["proxy"], row["istio_version"], row["sync_state"]) for row in held(tmp_path / "lake", "proxies")]
+
+    types = json.dumps(dict.fromkeys(("CDS", "LDS", "EDS", "RDS", "ECDS"), "SUBSCRIBED"), separators=(",", ":"))
+    assert found == [("cart-0.a", "1.29.0", types), ("cart-1.a", "1.28.2", "{}")]
+
+
+def test_verbose_proxy_statuses_have_a_column_a_type(tmp_path):
+    """Types that older proxies do not know have columns too, and states tell how long ago."""
+    text = """
+NAME         CLUSTER     CDS              ECDS        EDS        LDS        NDS         RDS          ISTIOD     VERSION
+cart-0.a     east        SYNCED (31s)     IGNORED     SYNCED     SYNCED     IGNORED     NOT SENT     istiod     1.29.0
+"""
+    read_text(tmp_path, text, "status.txt")
+    (proxy,) = held(tmp_path / "lake", "proxies")
+
+    assert json.loads(proxy["sync_state"]) == {
+        "CDS": "SYNCED (31s)",
+        "ECDS": "IGNORED",
+        "EDS": "SYNCED",
+        "LDS": "SYNCED",
+        "NDS": "IGNORED",
+        "RDS": "NOT SENT",
+    }
+
+
 def test_tables_whose_blanks_a_paste_squeezed_are_read(tmp_path):
     """A table copied from a web page has lost its alignment; its columns are told by what they hold."""
     squeezed = "\n".join(" ".join(line.split()) for line in (FIXTURES / "squeezed.txt").read_text().splitlines())

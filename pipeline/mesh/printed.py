@@ -16,7 +16,7 @@ _STATIC = frozenset({"agent", "prometheus_stats", "sds-grpc", "xds-grpc", "zipki
 _MORE = re.compile(r"\s*\+\s*\d+ more.*$")
 """How istioctl ends a list of domains that it cuts."""
 
-_SYNC = ("CDS", "LDS", "EDS", "RDS", "ECDS")
+_SYNC = ("CDS", "LDS", "EDS", "RDS", "ECDS", "SDS", "NDS", "PCDS", "WDS", "WADS")
 
 
 def printed(document: Document, table: Table, proxy: str | None) -> Iterator[Row | LeftOut]:
@@ -96,7 +96,9 @@ def _endpoint(document: Document, row: PrintedRow) -> dict[str, Any]:
 
 
 def _status(document: Document, row: PrintedRow) -> dict[str, Any]:
-    states = {name: row.cells[name] for name in _SYNC if name in row.cells}
+    # without --verbosity a newer istioctl only counts and names the types: 2 (CDS,LDS)
+    subscribed = re.findall(r"[A-Z]+", row.cells.get("SUBSCRIBED TYPES", ""))
+    states = {name: row.cells[name] for name in _SYNC if name in row.cells} | dict.fromkeys(subscribed, "SUBSCRIBED")
     return {
         "proxy": _needed(document, row, "NAME"),
         "istio_version": row.cells.get("VERSION"),
@@ -104,9 +106,16 @@ def _status(document: Document, row: PrintedRow) -> dict[str, Any]:
     }
 
 
-_READERS = {"clusters": _cluster, "listeners": _listener, "routes": _route, "endpoints": _endpoint, "statuses": _status}
-_DATASETS = {**{name: name for name in _READERS}, "statuses": "proxies"}
-_SPOKEN = {name: name.removesuffix("s") for name in _READERS} | {"statuses": "sync status"}
+_STATUSES = ("statuses", "subscriptions")
+_READERS = {
+    "clusters": _cluster,
+    "listeners": _listener,
+    "routes": _route,
+    "endpoints": _endpoint,
+    **dict.fromkeys(_STATUSES, _status),
+}
+_DATASETS = {**{name: name for name in _READERS}, **dict.fromkeys(_STATUSES, "proxies")}
+_SPOKEN = {name: name.removesuffix("s") for name in _READERS} | dict.fromkeys(_STATUSES, "sync status")
 
 
 def _needed(document: Document, row: PrintedRow, column: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 _NAMES = (
     "SERVICE FQDN|DESTINATION RULE|VIRTUAL SERVICE|VIRTUAL HOSTS|VHOST NAME|OUTLIER CHECK|RESOURCE NAME|VALID CERT"
     "|SERIAL NUMBER|NOT AFTER|NOT BEFORE|TRUST DOMAIN|SUBSCRIBED TYPES|ADDRESSES|ADDRESS|DIRECTION|SUBSET|ENDPOINT"
-    "|STATUS|CLUSTER|DOMAINS|DESTINATION|MATCH|NAME|PORT|TYPE|CDS|LDS|EDS|RDS|ECDS|ISTIOD|PILOT|VERSION"
+    "|STATUS|CLUSTER|DOMAINS|DESTINATION|MATCH|NAME|PORT|TYPE|CDS|LDS|EDS|RDS|ECDS|SDS|NDS|PCDS|WDS|WADS|ISTIOD|PILOT|VERSION"
 )
 _NAME = re.compile(rf"\b(?:{_NAMES})(?= |$)")
 _HEADER = re.compile(rf"\s*(?:(?:{_NAMES})(?: +|$))+")
@@ -24,6 +24,7 @@ _KINDS = {
     "endpoints": {"ENDPOINT", "STATUS", "OUTLIER CHECK", "CLUSTER"},
     "secrets": {"RESOURCE NAME", "TYPE", "STATUS"},
     "statuses": {"NAME", "CDS", "LDS", "EDS", "RDS"},
+    "subscriptions": {"NAME", "ISTIOD", "VERSION", "SUBSCRIBED TYPES"},
     "short listeners": {"PORT", "TYPE"},
     "short routes": {"NAME", "VIRTUAL HOSTS"},
 }
@@ -38,6 +39,9 @@ _SQUEEZED = {
     "listeners": re.compile(
         r"(?P<ADDRESS>\S+) (?P<PORT>\d+) (?P<MATCH>.+?)"
         r" (?P<DESTINATION>(?:Inline )?Route: .*|Cluster: .*|\S*Cluster\S*|Non-HTTP/Non-TCP)"
+    ),
+    "subscriptions": re.compile(
+        r"(?P<NAME>\S+) (?P<CLUSTER>\S+) (?P<ISTIOD>\S+) (?P<VERSION>\S+) (?P<SUBSCRIBED_TYPES>\d+(?: \(\S+\))?)"
     ),
     "routes": re.compile(
         r"(?:(?P<NAME>\S+) )?(?P<DOMAINS>\S+) (?P<MATCH>/\S*|regex .+?|prefix:\S+)"

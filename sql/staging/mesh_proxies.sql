@@ -8,7 +8,7 @@ parts as (
 
 in_force as (
     select * from mesh_snapshots
-    where kind = 'bootstrap' and is_in_force
+    where kind in ('bootstrap', 'sync status') and is_in_force
 ),
 
 latest as (
@@ -29,6 +29,7 @@ latest as (
     inner join in_force
         on parts.proxy is not distinct from in_force.proxy
         and parts.snapshot_at = in_force.snapshot_at
+        and (parts.sync_state is null) = (in_force.kind = 'bootstrap')
     group by parts.proxy
 )
 

@@ -6,7 +6,13 @@ with
 parts as (
     select api_group, kind, null::varchar as proxy, snapshot_at, from lake_mesh_objects
     union all
-    select null as api_group, 'bootstrap' as kind, proxy, snapshot_at, from lake_mesh_proxies
+    -- a later istioctl proxy-status does not take the bootstrap's place
+    select
+        null as api_group,
+        case when sync_state is null then 'bootstrap' else 'sync status' end as kind,
+        proxy,
+        snapshot_at,
+    from lake_mesh_proxies
     union all
     select null as api_group, 'listener' as kind, proxy, snapshot_at, from lake_mesh_listeners
     union all
