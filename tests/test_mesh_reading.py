@@ -41,6 +41,7 @@ def held(lake: Path, dataset: str) -> list[dict]:
 
 def read_text(tmp_path: Path, text: str, name: str = "given.yaml", **options):
     """Read one text into a lake of its own."""
+    tmp_path.mkdir(exist_ok=True)
     (tmp_path / name).write_text(text)
     return read_snapshot([str(tmp_path / name)], tmp_path / "lake", **options)
 
@@ -352,7 +353,15 @@ def test_tables_whose_blanks_a_paste_squeezed_are_read(tmp_path):
 
 WRONG = {
     "no YAML": ("apiVersion: v1\nkind: Secret\n---\n---\nkind: [b\nc: d\n", r"document 2, line 6: this is no YAML"),
-    "JSON cut short": ('{"kind": "List",\n "items": [\n', r"document 1, line 3: this is no JSON.*cut short"),
+    # what is missing at the end is missing in the last line that there is
+    "YAML cut short": ('apiVersion: v1\nkind: "Serv\n\n', r"document 1, line 2: this is no YAML"),
+    "JSON cut short": ('{"kind": "List",\n "items": [\n', r"document 1, line 2: this is no JSON.*cut short"),
+    "JSON with a comma too many": ('{"kind": "List",\n "items": [],\n}\n', r"line 3: this is no JSON: [^.]*\. Write"),
+    "a control character": ("kind: A\nmetadata:\n  name: \a\n", r"document 1, line 3: this is no YAML: control"),
+    "an alias of nothing": (
+        "kind: A\nmetadata: *gone\n",
+        r"document 1, line 2: this is no YAML: found undefined alias",
+    ),
     "JSON cut within a text": ('{"kind": "List",\n "items": ["cut', r"document 1, line 2: this is no JSON.*cut short"),
     "no kind": ("apiVersion: v1\nmetadata: {}\n", r"document 1, line 1: kind is missing"),
     "no name": (
@@ -376,6 +385,46 @@ WRONG = {
         r"document 1, line 1: item 2 is no object of Kubernetes",
     ),
     "a table without its header": ("payments 8080 - outbound EDS\n", r"document 1, line 1: this is neither"),
+    "a table of kubectl's": (
+        "\nNAME       TYPE        CLUSTER-IP   PORT(S)    AGE\npayments   ClusterIP   10.96.0.14   8080/TCP   3d\n",
+        r"document 1, line 2: this table is printed for people.*-o yaml",
+    ),
+    "a table of kubectl's that is no YAML": (
+        "NAMESPACE   NAME   HOSTS\nshop        a      [b: c\n",
+        r"document 1, line 1: this table is printed for people",
+    ),
+    "a table below an object": (
+        "kind: Secret\nmetadata: {name: a}\n\nENDPOINT  STATUS  OUTLIER CHECK  CLUSTER\n1.2.3.4:80  HEALTHY  OK  a\n",
+        r"document 1, line 5: this is no YAML",
+    ),
+    "a port with a name": (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  ports:\n  - port: http\n",
+        r"document 1, line 6: spec.ports\[0\].port must be a number",
+    ),
+    "a namespace that is a number": (
+        "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  namespace: 12\nspec: {}\n",
+        r"document 1, line 5: metadata.namespace is missing, or no text",
+    ),
+    "labels that are a list": (
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  labels: [a]\nspec: {}\n",
+        r"document 1, line 5: metadata.labels must be an object",
+    ),
+    "nothing in a list": (
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec:\n  http:\n  -\n",
+        r"document 1, line 6: spec.http\[0\] must not be null",
+    ),
+    "a part of another form": (
+        '[\n{"name": "c",\n "type": "EDS",\n "circuitBreakers": {"thresholds": {}}}]',
+        r"document 1, line 4: \[0\].circuitBreakers.thresholds must be a list",
+    ),
+    "a dump of another form": (
+        '{"configs": [\n{"dynamicRouteConfigs": [\n{"routeConfig": {"virtualHosts": [\n{"routes": "none"}]}}]}]}',
+        r"document 1, line 4: configs\[0\].dynamicRouteConfigs\[0\].routeConfig.virtualHosts\[0\].routes must be a",
+    ),
+    "a number that is too large": (
+        '---\n---\n[{"name": "outbound|99999999999||a", "type": "EDS"}]',
+        r"document 1, line 3: a value of this cluster has not the type",
+    ),
     "a squeezed row": (
         "ENDPOINT     STATUS     OUTLIER CHECK     CLUSTER\n10.0.0.1:80 HEALTHY\n",
         r"document 1, line 2: the columns of this row",
@@ -404,6 +453,33 @@ def test_a_mistake_is_named_with_its_place(tmp_path, case):
 
     assert str(tmp_path / "given.yaml") in str(raised.value)
     assert not (tmp_path / "lake").exists()
+
+
+def places_in(value, path: tuple = ()):
+    """Yield the path of everything within a value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in items:
+        yield (*path, key)
+        yield from places_in(each, (*path, key))
+
+
+def test_no_form_of_a_dump_is_a_surprise(tmp_path):
+    """Whatever stands in the place of a part, it is read or refused with document and line."""
+    dump = (FIXTURES / "all.json").read_text()
+    refused: list[str] = []
+    for number, path in enumerate(places_in(json.loads(dump))):
+        changed = json.loads(dump)
+        inner = changed
+        for step in path[:-1]:
+            inner = inner[step]
+        inner[path[-1]] = "text" if isinstance(inner[path[-1]], list) else [None]
+        try:
+            read_text(tmp_path / str(number), json.dumps(changed), "dump.json")
+        except InputError as error:
+            refused.append(str(error))
+
+    assert len(refused) > 100
+    assert [each for each in refused if "document 1, line 1: " not in each] == []
 
 
 def test_one_wrong_file_stores_nothing_of_the_others(tmp_path):

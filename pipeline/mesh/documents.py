@@ -22,6 +22,11 @@ _MAX_VALUES = 10_000_000
 _SEPARATOR = re.compile(r"^(?:---|\.\.\.)(?:[ \t].*)?$", re.MULTILINE)
 
 
+_OBJECT = re.compile(r"^(?:apiVersion|kind):", re.MULTILINE)
+_OTHER_TABLE = re.compile(r"\s*[A-Z][A-Z()/-]*(?: +[A-Z()/-]+)+ *$", re.MULTILINE)
+"""A header such as kubectl prints: NAME   TYPE   CLUSTER-IP   AGE."""
+
+
 class _Loader(yaml.CSafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - yaml's own class variable
 
@@ -71,7 +76,15 @@ def _values(source: str, number: int, first_line: int, part: str) -> Iterator[tu
     if part.lstrip()[:1] in ("{", "["):
         yield from _json_values(source, number, first_line, part)
         return
-    tables = printed_tables(part)
+    # a text within an object may show a table
+    tables = [] if _OBJECT.search(part) else printed_tables(part)
+    if not tables and _OTHER_TABLE.match(part):
+        raise misread(
+            source,
+            number,
+            first_line,
+            "this table is printed for people, and leaves out what matters. Write it anew with -o yaml or -o json",
+        )
     yield 0, tables or _yaml_value(source, number, first_line, part)
 
 
@@ -90,13 +103,18 @@ def _json_values(source: str, number: int, first_line: int, part: str) -> Iterat
             value, end = decoder.raw_decode(part, place)
         except (ValueError, RecursionError) as error:
             at = error.pos if isinstance(error, json.JSONDecodeError) else place
-            line = first_line + part[:at].count("\n")
+            line = first_line + _lines_before(part, at)
             what = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-            is_cut = at >= len(part.rstrip()) - 1 or what.startswith("Unterminated string")
+            is_cut = not part[at:].strip() or what.startswith("Unterminated string")
             cut = ". The output is cut short" if is_cut else ""
             raise misread(source, number, line, f"this is no JSON: {what}{cut}. Write it anew with -o json") from error
         yield place, value
         place, number = end, number + 1
+
+
+def _lines_before(part: str, at: int) -> int:
+    """Count the lines before a place; what is missing at the end is missing in the last line that says anything."""
+    return part[: min(at, len(part.rstrip()))].count("\n")
 
 
 def _yaml_value(source: str, number: int, first_line: int, part: str) -> Any:
@@ -104,8 +122,10 @@ def _yaml_value(source: str, number: int, first_line: int, part: str) -> Any:
         return yaml.load(part, _Loader)  # noqa: S506 - a safe loader, see above
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
-        line = first_line + (mark.line if mark else 0)
-        what = getattr(error, "problem", None) or "cannot be read"
+        # a control character has a place instead of a mark
+        at = mark.index if mark else getattr(error, "position", 0)
+        what = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
+        line = first_line + _lines_before(part, at)
         raise misread(source, number, line, f"this is no YAML: {what}. Write it anew with -o yaml") from error
 
 

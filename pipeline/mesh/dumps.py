@@ -7,10 +7,16 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.mesh.checks import Path, check
+from pipeline.mesh.documents import line_of
 from pipeline.mesh.listeners import listener_rows
+from pipeline.mesh.parts import DUMP, SHAPES
 from pipeline.mesh.routes import route_rows
 from pipeline.mesh.settings import cluster_settings, compact, origin
 from pipeline.mesh.shapes import Document, LeftOut, Row
+
+Configuration = tuple[str | None, Any, Path]
+"""What a part of a dump is, what it holds, and where it stands in the document."""
 
 _SNAKE = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
 
@@ -45,58 +51,66 @@ def is_dump(value: Any) -> bool:
 def dumped(document: Document, value: Any, proxy: str | None) -> Iterator[Row | LeftOut]:
     """Yield the parts of a dump: one object, or a list of clusters, listeners, routes or endpoints.
 
-    Raises `InputError` naming document and item where one is none of these.
+    Raises `InputError` naming document and line where one is none of these, or has not its part's shape.
     """
-    proxy = proxy or _proxy_of(value)
     items = value if isinstance(value, list) else [value]
     before: str | None = None
-    for number, item in enumerate(items, 1):
+    for number, item in enumerate(items):
+        path: Path = (number,) if isinstance(value, list) else ()
         if not isinstance(item, dict):
-            raise document.error(f"item {number} is no object, as every part of a proxy's configuration is")
+            raise document.error(
+                f"item {number + 1} is no object, as every part of a proxy's configuration is", line_of(document, path)
+            )
         item = _camel(item)
-        for part, found in _configurations(item, before):
+        check(document, item, DUMP, path)
+        parts = [*_configurations(item, before, path)]
+        for part, found, place in parts:
             if part is None:
                 raise document.error(
-                    f"item {number} is no bootstrap, listener, route, cluster or endpoint. "
-                    "Give what istioctl proxy-config ... -o json wrote, whole"
+                    f"item {number + 1} is no bootstrap, listener, route, cluster or endpoint. "
+                    "Give what istioctl proxy-config ... -o json wrote, whole",
+                    line_of(document, path),
                 )
+            check(document, found, SHAPES[part], place)
             before = part
-            yield from _rows(part, found, proxy)
+        proxy = proxy or next((_proxy_of(found) for part, found, _ in parts if part == "bootstrap"), None)
+        for part, found, _ in parts:
+            yield from _rows(str(part), found, proxy)
 
 
-def _configurations(item: dict[str, Any], before: str | None) -> Iterator[tuple[str | None, dict[str, Any]]]:
+def _configurations(item: dict[str, Any], before: str | None, path: Path) -> Iterator[Configuration]:
     """Yield each configuration in an item, with what it is; None where it cannot be told."""
     if "configs" in item or "clusterStatuses" in item:
-        for status in item.get("clusterStatuses") or ():
-            yield "endpoints", status
-        for config in item.get("configs") or ():
+        for number, status in enumerate(item.get("clusterStatuses") or ()):
+            yield "endpoints", status, (*path, "clusterStatuses", number)
+        for number, config in enumerate(item.get("configs") or ()):
             if "Secret" in str(config.get("@type")):
-                yield "secret", {}
-            yield from _wrapped(config)
+                yield "secret", {}, path
+            yield from _wrapped(config, (*path, "configs", number))
     else:
         wrapped = next((key for key in _PARTS if isinstance(item.get(key), dict)), None)
         found = item[wrapped] if wrapped else item
         # a route configuration may be nothing but a name: then it is what its neighbours are
         likely = before if "name" in item and "kind" not in item else None
-        yield (_PARTS[wrapped] if wrapped else _part_of(item) or likely), found
+        yield (_PARTS[wrapped] if wrapped else _part_of(item) or likely), found, (*path, wrapped) if wrapped else path
 
 
-def _wrapped(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def _wrapped(value: Any, path: Path) -> Iterator[Configuration]:
     """Find the configurations below the lists and states of a config dump."""
     if isinstance(value, list):
-        for each in value:
-            yield from _wrapped(each)
+        for number, each in enumerate(value):
+            yield from _wrapped(each, (*path, number))
     elif isinstance(value, dict):
         for key, each in value.items():
-            if key in _PARTS and isinstance(each, dict):
-                yield _PARTS[key], each
+            if key in _PARTS and each is not None:
+                yield _PARTS[key], each, (*path, key)
             elif key.startswith(("static", "dynamic", "activeState")) and "Secret" not in key:
-                yield from _wrapped(each)
+                yield from _wrapped(each, (*path, key))
 
 
 def _part_of(item: dict[str, Any]) -> str | None:
     kind = str(item.get("@type", ""))
-    if "bootstrap" in item:
+    if isinstance(item.get("bootstrap"), dict):
         return "bootstrap"
     if "Secret" in kind or item.keys() & {"tlsCertificate", "validationContext", "secret", "dynamicActiveSecrets"}:
         return "secret"
@@ -197,7 +211,6 @@ def address_of(address: dict[str, Any]) -> str:
 def _bootstrap_rows(found: dict[str, Any], proxy: str | None) -> Iterator[Row]:
     node = found.get("node") or {}
     metadata = node.get("metadata") or {}
-    proxy = proxy or _proxy_of({"bootstrap": found})
     static = found.get("staticResources") or {}
     listeners = static.get("listeners") or ()
     ports = [((each.get("address") or {}).get("socketAddress") or {}).get("portValue") for each in listeners]
@@ -225,17 +238,10 @@ def _bootstrap_rows(found: dict[str, Any], proxy: str | None) -> Iterator[Row]:
         yield from listener_rows(listener, proxy)
 
 
-def _proxy_of(value: Any) -> str | None:
-    """Return the proxy, as pod.namespace, that a bootstrap in the dump names: sidecar~10.1.2.3~pod.ns~ns.svc.domain."""
-    value = _camel(value) if isinstance(value, dict) else {}
-    found = [value, *(config for config in value.get("configs") or () if isinstance(config, dict))]
-    for each in found:
-        bootstrap = each.get("bootstrap")
-        if isinstance(bootstrap, dict):
-            identity = str(((bootstrap.get("bootstrap") or bootstrap).get("node") or {}).get("id")).split("~")
-            if len(identity) == 4:
-                return identity[2]
-    return None
+def _proxy_of(bootstrap: dict[str, Any]) -> str | None:
+    """Return the proxy, as pod.namespace, that a bootstrap names: sidecar~10.1.2.3~pod.ns~ns.svc.domain."""
+    identity = str(((bootstrap.get("bootstrap") or bootstrap).get("node") or {}).get("id")).split("~")
+    return identity[2] if len(identity) == 4 else None
 
 
 def _camel(value: Any) -> Any:

@@ -1,12 +1,14 @@
 """The kinds of objects that are understood, and the fields of each: what is not here is kept, and named as unknown.
 
 After Istio's API (v1, v1beta1 and v1alpha3 share these fields) and Kubernetes' core and discovery APIs. A dict is an
-object, a list holds one item's shape, TEXT is any scalar, ANY is not looked into, and the key `*` stands for any key.
+object, a list holds one item's shape, TEXT is any scalar, NUMBER a whole one, ANY is not looked into, and the key `*`
+stands for any key.
 """
 
 from typing import Any, Final
 
 TEXT: Final = "text"
+NUMBER: Final = "number"
 ANY: Final = "any"
 
 _TEXTS = [TEXT]
@@ -16,7 +18,7 @@ _WORKLOADS = {"labels": _LABELS}
 _MATCHES = {"*": ANY}
 """String matches by header or parameter: exact, prefix or regex."""
 
-_DESTINATION = {"host": TEXT, "subset": TEXT, "port": {"number": TEXT}}
+_DESTINATION = {"host": TEXT, "subset": TEXT, "port": {"number": NUMBER}}
 _HEADER_RULES = {"request": ANY, "response": ANY}
 _MIRROR_SHARE = {"value": TEXT}
 
@@ -107,7 +109,7 @@ _POLICY = {
 }
 _TRAFFIC_POLICY = {
     **_POLICY,
-    "portLevelSettings": [{"port": {"number": TEXT}, **_POLICY}],
+    "portLevelSettings": [{"port": {"number": NUMBER}, **_POLICY}],
     **dict.fromkeys(("tunnel", "proxyProtocol", "retryBudget"), ANY),
 }
 
@@ -120,7 +122,7 @@ _SERVER_TLS = {
     "tlsCertificates": [dict.fromkeys(("serverCertificate", "privateKey", "caCertificates"), TEXT)],
 }
 
-_PORT = dict.fromkeys(("number", "name", "protocol", "targetPort"), TEXT)
+_PORT = {"number": NUMBER, **dict.fromkeys(("name", "protocol", "targetPort"), TEXT)}
 _WORKLOAD = {
     **dict.fromkeys(("address", "network", "locality", "weight", "serviceAccount"), TEXT),
     "ports": {"*": TEXT},
@@ -214,7 +216,9 @@ SERVICE_SPEC = {
     **dict.fromkeys(("type", "clusterIP", "externalName", "publishNotReadyAddresses"), TEXT),
     **dict.fromkeys(("clusterIPs", "externalIPs"), _TEXTS),
     "selector": _LABELS,
-    "ports": [dict.fromkeys(("name", "port", "protocol", "appProtocol", "targetPort", "nodePort"), TEXT)],
+    "ports": [
+        {"port": NUMBER, **dict.fromkeys(("name", "protocol", "appProtocol", "targetPort", "nodePort"), TEXT)},
+    ],
 }
 
 UNDERSTOOD: dict[tuple[str, str], dict[str, Any]] = {
@@ -252,6 +256,9 @@ UNDERSTOOD: dict[tuple[str, str], dict[str, Any]] = {
     },
 }
 """What is read of each understood kind, by API group and kind."""
+
+METADATA = {"labels": _LABELS, "ownerReferences": [{"kind": TEXT, "name": TEXT}]}
+"""What is read of every object's metadata, beside its name and namespace."""
 
 MAY_BE_EMPTY = frozenset({"PeerAuthentication", "AuthorizationPolicy", "Sidecar"})
 """Kinds that mean something without a spec."""

@@ -9,12 +9,10 @@ from typing import Any
 
 import orjson
 
-from pipeline.mesh.documents import line_of
-from pipeline.mesh.kinds import ANY, KEPT_GROUPS, MAY_BE_EMPTY, ONLY_KNOWN_FIELDS, TEXT, UNDERSTOOD
+from pipeline.mesh.checks import Path, check, wrong
+from pipeline.mesh.kinds import KEPT_GROUPS, MAY_BE_EMPTY, METADATA, ONLY_KNOWN_FIELDS, UNDERSTOOD
 from pipeline.mesh.secrets import without_secrets
 from pipeline.mesh.shapes import Document, LeftOut, Row
-
-Path = tuple[str | int, ...]
 
 _OWNERS = ("kind", "name")
 
@@ -32,7 +30,7 @@ def objects(document: Document, value: Any, path: Path = ()) -> Iterator[Row | L
     if str(value.get("kind", "")).endswith("List") and "items" in value:
         items = value["items"]
         if not isinstance(items, list | None):
-            raise _wrong(document, (*path, "items"), "must be a list")
+            raise wrong(document, (*path, "items"), "must be a list")
         for number, item in enumerate(items or ()):
             yield from objects(
                 document, _typed(item, value, document, (*path, "items", number)), (*path, "items", number)
@@ -44,7 +42,7 @@ def objects(document: Document, value: Any, path: Path = ()) -> Iterator[Row | L
 def _typed(item: Any, of: dict[str, Any], document: Document, path: Path) -> dict[str, Any]:
     """Give an item of a list such as VirtualServiceList the kind that only the list names."""
     if not isinstance(item, dict):
-        raise _wrong(document, path, "must be an object")
+        raise wrong(document, path, "must be an object")
     kind = of["kind"].removesuffix("List")
     return item if "kind" in item or not kind else {"apiVersion": of.get("apiVersion"), "kind": kind, **item}
 
@@ -57,19 +55,22 @@ def _object(document: Document, value: dict[str, Any], path: Path) -> Row | Left
         return LeftOut(kind, "secrets are not stored" if kind == "Secret" else "tells nothing about the mesh")
     metadata = value.get("metadata")
     if not isinstance(metadata, dict):
-        raise _wrong(document, (*path, "metadata"), f"is missing in this {kind}, or no object")
+        raise wrong(document, (*path, "metadata"), f"is missing in this {kind}, or no object")
     name = _text(document, metadata, (*path, "metadata"), "name", "The output may be cut short")
+    if metadata.get("namespace") is not None:
+        _text(document, metadata, (*path, "metadata"), "namespace", "Quote it, where it is a number")
+    check(document, metadata, METADATA, (*path, "metadata"))
     shape = UNDERSTOOD.get((group, kind))
-    unknown: list[str] = []
+    unknown: set[str] = set()
     body = {key: part for key, part in value.items() if key not in ("apiVersion", "kind", "metadata")}
     if shape is not None:
         if "spec" in shape and kind not in MAY_BE_EMPTY and not isinstance(body.get("spec"), dict):
-            raise _wrong(document, (*path, "spec"), f"is missing in this {kind}, or no object")
+            raise wrong(document, (*path, "spec"), f"is missing in this {kind}, or no object")
         for part in shape.keys() & body.keys():
-            _check(document, body[part], shape[part], (*path, part), (part,), unknown)
+            unknown |= check(document, body[part], shape[part], (*path, part), (part,))
     if kind in ONLY_KNOWN_FIELDS and shape is not None:
         body = _known(body, shape)
-        unknown = []
+        unknown = set()
     else:
         body.pop("status", None)
     owners = [{key: owner.get(key) for key in _OWNERS} for owner in metadata.get("ownerReferences") or ()]
@@ -84,32 +85,9 @@ def _object(document: Document, value: dict[str, Any], path: Path) -> Row | Left
         "labels": _json(labels),
         "body": _json(body),
         "is_understood": shape is not None,
-        "unknown_fields": sorted(set(unknown)),
+        "unknown_fields": sorted(unknown),
     }
     return Row("mesh/objects", kind, values)
-
-
-def _check(document: Document, value: Any, shape: Any, path: Path, field: Path, unknown: list[str]) -> None:
-    """Hold a value against its shape; note unknown fields. Raises `InputError` for a wrong shape."""
-    if shape == ANY or value is None:
-        return
-    if shape == TEXT:
-        if isinstance(value, dict | list):
-            raise _wrong(document, path, "must be a single value")
-    elif isinstance(shape, list):
-        if not isinstance(value, list):
-            raise _wrong(document, path, "must be a list")
-        for number, item in enumerate(value):
-            _check(document, item, shape[0], (*path, number), (*field, "[]"), unknown)
-    elif not isinstance(value, dict):
-        raise _wrong(document, path, "must be an object")
-    else:
-        for key, each in value.items():
-            inner = shape.get(key, shape.get("*"))
-            if inner is None:
-                unknown.append(_spoken((*field, key)))
-            else:
-                _check(document, each, inner, (*path, key), (*field, key), unknown)
 
 
 def _known(value: Any, shape: Any) -> Any:
@@ -125,20 +103,8 @@ def _known(value: Any, shape: Any) -> Any:
 def _text(document: Document, value: dict[str, Any], path: Path, key: str, remedy: str) -> str:
     found = value.get(key)
     if not isinstance(found, str) or not found:
-        raise _wrong(document, (*path, key), f"is missing, or no text. {remedy}")
+        raise wrong(document, (*path, key), f"is missing, or no text. {remedy}")
     return found
-
-
-def _wrong(document: Document, path: Path, what: str) -> Exception:
-    return document.error(f"{_spoken(path) or 'the object'} {what}", line_of(document, path))
-
-
-def _spoken(path: Path) -> str:
-    """Write a path as people do: spec.http[0].route."""
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else step if step == "[]" else f".{step}"
-    return text.removeprefix(".")
 
 
 def _json(value: Any) -> str:

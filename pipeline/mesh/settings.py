@@ -128,7 +128,7 @@ def _fault(route: dict[str, Any]) -> dict[str, Any]:
 
 
 def _percent(value: Any) -> float | None:
-    if not isinstance(value, dict) or "numerator" not in value:
+    if not isinstance(value, dict) or value.get("numerator") is None:
         return None
     of = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}.get(value.get("denominator", "HUNDRED"), 100)
     return float(value["numerator"]) * 100 / of

@@ -29,6 +29,8 @@ from pipeline.mesh.shapes import Document, LeftOut, Row
 from pipeline.mesh.sources import expand, newest, read
 from pipeline.mesh.tables import Table
 
+_WRONG_TYPE = (pa.ArrowException, TypeError, OverflowError)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -126,9 +128,18 @@ def _tables(rows: Sequence[tuple[Document, Row]], at: datetime) -> dict[str, pa.
         by_dataset.setdefault(row.dataset, []).append({**common, **place, **row.values})
     try:
         return {dataset: pa.Table.from_pylist(values, schema=MESH[dataset]) for dataset, values in by_dataset.items()}
-    except (pa.ArrowException, TypeError, OverflowError) as error:
-        sources = ", ".join(dict.fromkeys(document.source for document, _ in rows))
-        raise InputError(f"{sources}: a value has not the type that it must have: {error}. Correct it") from error
+    except _WRONG_TYPE as error:
+        raise _misfit(rows) from error
+
+
+def _misfit(rows: Sequence[tuple[Document, Row]]) -> InputError:
+    """Find the row that does not fit its dataset, and make an error that names its document."""
+    for document, row in rows:
+        try:
+            pa.Table.from_pylist([row.values], schema=MESH[row.dataset])
+        except _WRONG_TYPE as error:
+            return document.error(f"a value of this {row.kind} has not the type that it must have: {error}. Correct it")
+    return InputError("the values of a snapshot do not fit one another. Read its files one by one")
 
 
 def _store(lake: layout.Lake, snapshot: ledger.Snapshot, tables: dict[str, pa.Table]) -> bool:

@@ -23,7 +23,7 @@ select
     namespace,
     gateway,
     server,
-    (found ->> '$.port.number')::integer as port,
+    try_cast(found ->> '$.port.number' as integer) as port,
     found ->> '$.port.protocol' as protocol,
     json_extract_string(found, '$.hosts[*]') as hosts,
     found ->> '$.tls.mode' as tls_mode,

@@ -40,7 +40,7 @@ named as (
         name,
         host,
         service,
-        coalesce(port ->> 'number', port ->> 'port')::integer as port,
+        try_cast(coalesce(port ->> 'number', port ->> 'port') as integer) as port,
         port ->> 'name' as port_name,
         port ->> 'appProtocol' as app_protocol,
         port ->> 'protocol' as declared_protocol,
