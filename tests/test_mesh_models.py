@@ -613,6 +613,92 @@ def test_a_verdict_is_confirmed_from_configuration(tmp_path, case):
     assert expected in citations(tmp_path / "lake")
 
 
+def called(route: str, client: str = "10.1.1.1", **said) -> dict:
+    """Make a line of a call by a route, from a pod's address."""
+    addresses = {"upstream_local_address": f"{client}:4000", "downstream_remote_address": f"{client}:5000"}
+    return {**CALL, **addresses, "route_name": route, "request_id": f"{route} {client}", **said}
+
+
+@pytest.fixture(scope="module")
+def delegates(tmp_path_factory):
+    """A session on VirtualServices that delegate, and calls by every route that there can be."""
+    folder = tmp_path_factory.mktemp("delegates")
+    timed_out = {
+        "response_code": 504,
+        "response_flags": "UT",
+        "response_code_details": "response_timeout",
+        "duration": 251,
+    }
+    lines = [
+        *(called("refunds-urgent.old-header", **timed_out), called("refunds.new"), called("everyone")),
+        *(called("everyone", "10.1.2.1"), called("everyone", "10.1.3.1"), called("refunds.new", "10.1.3.1")),
+    ]
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    load([str(folder / "log.jsonl")], folder / "lake")
+    read_snapshot([str(FIXTURES / "delegates.yaml")], folder / "lake", BEFORE)
+    with open_session(folder / "lake") as session:
+        yield session
+
+
+# by which route who called -> the rule that served, and the root that left it the choice
+SERVED = {
+    ("refunds-urgent.old-header", "frontend.shop"): ("money/refunds", "spec.http[0].match[0]", "payments", 1),
+    ("refunds.new", "frontend.shop"): ("money/refunds", "spec.http[1]", "payments", 1),
+    ("everyone", "frontend.shop"): ("shop/payments", "spec.http[2]", "payments", 3),
+    ("everyone", "page.web"): ("shop/payments", "spec.http[2]", "payments", 3),
+    ("everyone", "job.batch"): ("shop/payments-for-all", "spec.http[0]", "payments-for-all", 1),
+    # not exported to batch
+    ("refunds.new", "job.batch"): None,
+}
+
+
+def test_route_names_lead_to_the_rules_of_delegates_and_of_those_exported_to_the_client(delegates):
+    """A root's names stand before its delegate's; a rule serves whom it is exported to, and some before all."""
+    found = delegates.rows("""
+        select route_name, client_service, hop_rules.* from hops left join hop_rules using (hop_id)
+    """)
+
+    assert {
+        (row["route_name"], row["client_service"]): row["virtual_service"]
+        and (
+            *(f"{row['namespace']}/{row['virtual_service']}", row["field"]),
+            *(row["root_virtual_service"], row["root_rule"]),
+        )
+        for row in found
+    } == SERVED
+
+
+def test_what_a_delegate_does_not_set_its_root_does(delegates):
+    """A timeout that the delegate leaves out is cited from the rule that delegates."""
+    found = rows(delegates, "from citations where kind = 'VirtualService' order by field", "name", "field", "value")
+
+    assert ("payments", "spec.http[0].timeout", "250ms") in found
+
+
+def test_usage_tells_delegates_by_the_names_that_logs_have(delegates):
+    """A rule that delegates is no route itself, and a delegate that was not used is told under its merged names."""
+    found = rows(
+        delegates,
+        "from route_usage order by namespace, virtual_service, rule",
+        *("virtual_service", "rule", "route_name", "calls"),
+    )
+
+    assert found == [
+        ("refunds", 1, "refunds-urgent.new-header, refunds-urgent.old-header", 1),
+        ("refunds", 2, "refunds.new, refunds.old", 1),
+        ("secret", 1, None, 0),
+        ("payments", 3, "everyone", 2),
+        ("payments-for-all", 1, "everyone", 1),
+    ]
+
+
+def test_a_delegate_that_is_not_exported_is_missing(delegates):
+    """Istio leaves out a rule whose delegate its namespace does not see."""
+    found = rows(delegates, "from config_findings where problem = 'delegate_missing'", "name", "field", "value")
+
+    assert found == [("payments", "spec.http[1].delegate", "secret.money")]
+
+
 RULE_IN = """
 apiVersion: networking.istio.io/v1
 kind: DestinationRule

@@ -104,6 +104,9 @@ rules as (
         hop_rules.virtual_service,
         hop_rules.protocol,
         hop_rules.rule,
+        hop_rules.root_namespace,
+        hop_rules.root_virtual_service,
+        hop_rules.root_rule,
         limited_hops.blame_rule,
         count(*) as calls,
     from limited_hops
@@ -128,32 +131,65 @@ binding as (
     where mesh_rules.timeout_ms > 0
 ),
 
-rule_settings as (
+set_sections as (
+    select distinct
+        namespace,
+        name as virtual_service,
+        regexp_extract(field, '^spec\.(\w+)\[', 1) as protocol,
+        try_cast(regexp_extract(field, '\[(\d+)\]', 1) as integer) + 1 as rule,
+        regexp_extract(field, '\]\.(\w+)', 1) as section,
+    from mesh_fields
+    where kind = 'VirtualService'
+),
+
+-- what a delegate's rule does not set at all its root's does
+deciding as (
     select
         wanted.*,
-        'VirtualService' as kind,
-        rules.namespace,
-        rules.virtual_service as name,
-        coalesce(fields.field, 'spec.' || rules.protocol || '[' || (rules.rule - 1) || '].' || wanted.setting) as field,
-        fields.value,
-        fields.value is not null as is_set,
-        mesh_rules.snapshot_at,
-        mesh_rules.is_later,
         rules.calls,
+        rules.protocol,
+        own.section is null and root.section is not null as is_of_root,
+        case when is_of_root then rules.root_namespace else rules.namespace end as namespace,
+        case when is_of_root then rules.root_virtual_service else rules.virtual_service end as virtual_service,
+        case when is_of_root then rules.root_rule else rules.rule end as rule,
     from wanted
     inner join rules
         on wanted.diagnosis_id = rules.diagnosis_id
         and (wanted.cited_rule is null or wanted.cited_rule = rules.blame_rule)
+    left join set_sections as own
+        on rules.namespace is not distinct from own.namespace
+        and rules.virtual_service = own.virtual_service
+        and rules.protocol = own.protocol
+        and rules.rule = own.rule
+        and split_part(wanted.setting, '.', 1) = own.section
+    left join set_sections as root
+        on rules.root_namespace is not distinct from root.namespace
+        and rules.root_virtual_service = root.virtual_service
+        and rules.protocol = root.protocol
+        and rules.root_rule = root.rule
+        and split_part(wanted.setting, '.', 1) = root.section
+    where not wanted.is_policy
+),
+
+rule_settings as (
+    select
+        deciding.* exclude (protocol, rule, virtual_service, is_of_root),
+        'VirtualService' as kind,
+        deciding.virtual_service as name,
+        mesh_rules.field || '.' || deciding.setting as field,
+        fields.value,
+        fields.value is not null as is_set,
+        mesh_rules.snapshot_at,
+        mesh_rules.is_later,
+    from deciding
     inner join mesh_rules using (namespace, virtual_service, protocol, rule)
     left join binding using (namespace, virtual_service, protocol, rule)
     left join mesh_fields as fields
         on fields.kind = 'VirtualService'
-        and rules.namespace is not distinct from fields.namespace
-        and rules.virtual_service = fields.name
-        and 'spec.' || rules.protocol || '[' || (rules.rule - 1) || '].' || wanted.setting = fields.field
-    where
-        not wanted.is_policy
-        and (wanted.observed is distinct from 'server_time' or coalesce(binding.setting = wanted.setting, true))
+        and deciding.namespace is not distinct from fields.namespace
+        and deciding.virtual_service = fields.name
+        and mesh_rules.field || '.' || deciding.setting = fields.field
+    where deciding.observed is distinct from 'server_time' or coalesce(binding.setting = deciding.setting, true)
 ),
 
 -- where no object tells: what the proxies' own routes are set to, and whose VirtualService they come from

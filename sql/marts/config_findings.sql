@@ -145,6 +145,24 @@ never_matched as (
     qualify row_number() over (partition by later.namespace, later.virtual_service, later.field order by earlier.rule) = 1
 ),
 
+missing_delegates as (
+    select
+        'delegate_missing' as problem,
+        'VirtualService' as kind,
+        rules.namespace,
+        rules.virtual_service as name,
+        rules.field || '.delegate' as field,
+        rules.delegate as value,
+        'no VirtualService of this name is without hosts and exported here: Istio leaves the rule out' as says,
+        rules.snapshot_at,
+    from rules
+    anti join rules as leaves
+        on rules.delegate = leaves.virtual_service || coalesce('.' || leaves.namespace, '')
+        and leaves.hosts = []
+        and list_has_any(leaves.export_to, ['*', rules.namespace])
+    where rules.delegate is not null
+),
+
 findings as (
     select * from unowned_hosts
     union all
@@ -159,6 +177,8 @@ findings as (
     select * from tls_conflicts
     union all
     select * from never_matched
+    union all
+    select * from missing_delegates
 )
 
 select * from findings

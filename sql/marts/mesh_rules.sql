@@ -18,7 +18,14 @@ hosts as (
             else value || '.' || namespace || '.svc.cluster.local' end order by field)
             filter (where starts_with(field, 'spec.hosts[')) as hosts,
         list(value order by field) filter (where starts_with(field, 'spec.gateways[')) as gateways,
-        list(value order by field) filter (where starts_with(field, 'spec.exportTo[')) as export_to,
+        list(case when value = '.' then namespace else value end order by field)
+            filter (where starts_with(field, 'spec.exportTo[')) as exported,
+        -- ~ is nobody, and * everybody, whoever else is named
+        case
+            when exported is null or list_contains(exported, '*') then ['*']
+            when list_contains(exported, '~') then []
+            else exported
+        end as export_to,
     from fields
     group by namespace, name
 ),
@@ -53,7 +60,7 @@ rules as (
         any_value(value) filter (where place.rest = 'directResponse.status') as direct_response_status,
         bool_or(starts_with(place.rest, 'redirect.')) as is_redirect,
         any_value(value) filter (where place.rest = 'delegate.name')
-            || coalesce('.' || any_value(value) filter (where place.rest = 'delegate.namespace'), '.' || namespace)
+            || coalesce('.' || any_value(value) filter (where place.rest = 'delegate.namespace'), '.' || namespace, '')
             as delegate,
         any_value(snapshot_at) as snapshot_at,
         any_value(is_later) as is_later,
@@ -67,7 +74,7 @@ joined as (
         rules.* exclude (snapshot_at, is_later),
         coalesce(hosts.hosts, []) as hosts,
         coalesce(hosts.gateways, ['mesh']) as gateways,
-        coalesce(hosts.export_to, ['*']) as export_to,
+        hosts.export_to,
         rules.snapshot_at,
         rules.is_later,
     from rules

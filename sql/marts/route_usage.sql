@@ -1,10 +1,36 @@
 -- one row per match of a VirtualService's rule, and the calls of the window that its route name shows
 -- key: namespace, virtual_service, protocol, rule, match
--- Calls count for a rule without a name only where its VirtualService has no other such. Without any client's line, nothing.
+-- A rule that delegates is told by its delegate's. Calls count for a rule without a name only where its VirtualService has
+-- no other such. Without any client's line, nothing.
 with
 
+names as (
+    select
+        namespace,
+        virtual_service,
+        protocol,
+        rule,
+        match,
+        string_agg(distinct route_name, ', ' order by route_name) as route_name,
+    from mesh_route_names
+    group by namespace, virtual_service, protocol, rule, match
+),
+
 matches as (
-    select * from mesh_matches
+    select mesh_matches.* replace (coalesce(names.route_name, mesh_matches.route_name) as route_name)
+    from mesh_matches
+    inner join mesh_rules
+        on mesh_matches.namespace is not distinct from mesh_rules.namespace
+        and mesh_matches.virtual_service = mesh_rules.virtual_service
+        and mesh_matches.protocol = mesh_rules.protocol
+        and mesh_matches.rule = mesh_rules.rule
+    left join names
+        on mesh_matches.namespace is not distinct from names.namespace
+        and mesh_matches.virtual_service = names.virtual_service
+        and mesh_matches.protocol = names.protocol
+        and mesh_matches.rule = names.rule
+        and mesh_matches.match = names.match
+    where mesh_rules.delegate is null
 ),
 
 served_calls as (
