@@ -62,9 +62,43 @@ def test_sidecars_have_their_reach(guards):
 
     assert found == [
         ("istio-system", "default", ["*/*"], [], "ALLOW_ANY", False),
-        ("shop", "cart", [], [], "REGISTRY_ONLY", True),
+        ("shop", "cart", [], ["9090"], "REGISTRY_ONLY", True),
         ("shop", "default", ["./*", "istio-system/*"], ["9080"], "REGISTRY_ONLY", True),
     ]
+
+
+POOL = "spec.trafficPolicy.connectionPool."
+PENDING = "connectionPool.http.http1MaxPendingRequests"
+CONNECTIONS = "connectionPool.tcp.maxConnections"
+
+# service, port, field -> value, whether it is set, the object, where
+INBOUND = {
+    # a Sidecar's pool counts for every port, as a whole
+    ("cart.shop", 8080, PENDING): ("4", True, "cart.shop", "spec.inboundConnectionPool.http.http1MaxPendingRequests"),
+    ("cart.shop", 8080, CONNECTIONS): (
+        *("4294967295", False, "cart.shop"),
+        "spec.inboundConnectionPool.tcp.maxConnections",
+    ),
+    # the pool of the port at which the application listens stands before it, again as a whole
+    ("cart.shop", 80, CONNECTIONS): ("2", True, "cart.shop", "spec.ingress[0].connectionPool.tcp.maxConnections"),
+    ("cart.shop", 80, PENDING): (
+        *("4294967295", False, "cart.shop"),
+        "spec.ingress[0].connectionPool.http.http1MaxPendingRequests",
+    ),
+    # without either the DestinationRule's limits are the server's, too
+    ("payments.shop", 8080, PENDING): ("10", True, "payments.shop", f"{POOL}http.http1MaxPendingRequests"),
+    ("frontend.shop", 8080, PENDING): ("4294967295", False, None, f"{POOL}http.http1MaxPendingRequests"),
+}
+
+
+def test_what_servers_allow_is_their_sidecars_or_their_rules(guards):
+    """The Sidecar of a service's own pods sets what they take; what it leaves out is the default, not the rule's."""
+    found = {
+        (row["service"], row["port"], row["field"]): (row["value"], row["is_set"], row["object"], row["path"])
+        for row in guards.rows("from mesh_inbound_settings")
+    }
+
+    assert {key: found[key] for key in INBOUND} == INBOUND
 
 
 def test_access_policies_have_their_rules(guards):
@@ -146,6 +180,12 @@ BEHIND = {
     "a rate limit": (
         {"response_code": 429, "response_flags": "RL", "response_code_details": "local_rate_limited"},
         ("EnvoyFilter", "shop/limit", "spec.configPatches[0].patch.value.typed_config.token_bucket.max_tokens", "10"),
+    ),
+    "a limit of the server's own sidecar": (
+        {"response_code": 503, "response_flags": "UO", "response_code_details": "upstream_reset_before_response_started"
+         "{overflow}", "downstream_local_address": "10.1.5.1:8080", "authority": "cart:8080",
+         "requested_server_name": "outbound_.8080_._.cart.shop.svc.cluster.local"},
+        ("Sidecar", "shop/cart", "spec.inboundConnectionPool.http.http1MaxPendingRequests", "4"),
     ),
     "a script": (
         {"response_code": 500, "response_code_details": "lua_response"},

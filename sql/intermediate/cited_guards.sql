@@ -273,6 +273,38 @@ restricting as (
     where diagnosed.cause = 'blocked_egress' and governing.outbound_mode = 'REGISTRY_ONLY'
 ),
 
+---------- what the server's own sidecar lets through
+
+limits as (
+    select distinct
+        diagnosed.diagnosis_id,
+        1 as place,
+        'Sidecar' as kind,
+        split_part(settings.object, '.', 2) as namespace,
+        split_part(settings.object, '.', 1) as name,
+        settings.path as field,
+        settings.value,
+        'the server''s own sidecar lets no more through to the application' as says,
+        'raise it above what is under way at once' as change,
+        settings.snapshot_at,
+        settings.is_later,
+    from diagnosed
+    inner join mesh_inbound_settings as settings
+        on diagnosed.service = settings.service
+        -- the callers' lines have the port: without any each pool may be it
+        and coalesce(diagnosed.port = settings.port, true)
+    where
+        diagnosed.blame_rule = 'breaker_open'
+        and list_contains(diagnosed.server_flags, 'UO')
+        and settings.kind = 'Sidecar'
+        and settings.is_set
+        and settings.field in (
+            'connectionPool.http.http1MaxPendingRequests',
+            'connectionPool.http.http2MaxRequests',
+            'connectionPool.tcp.maxConnections'
+        )
+),
+
 guards as (
     select * from without_sidecar
     union all
@@ -289,6 +321,8 @@ guards as (
     select * from blocked
     union all
     select * from restricting
+    union all
+    select * from limits
 )
 
 select * from guards

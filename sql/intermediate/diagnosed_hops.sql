@@ -73,6 +73,7 @@ select
     client_duration_ms,
     server_duration_ms,
     client_flags,
+    server_flags,
     client_response_code_details,
     server_response_code_details,
     server_source,
