@@ -5,16 +5,21 @@ import json
 import random
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.ingest.load import load
+from pipeline.mesh.snapshot import read_snapshot
 from pipeline.query.session import open_session
 from pipeline.report.incident_bundle import SECTIONS
+from tests.mesh import istio, istioctl
+from tests.mesh.town import town
 from tests.reporting import HOSTILE, call, hostile_lines, quiet_lines
 
 OUTAGE = Path(__file__).parent / "outage"
@@ -29,6 +34,44 @@ def lake(tmp_path_factory) -> Path:
     lake = tmp_path_factory.mktemp("outage") / "lake"
     load([str(log) for log in OUTAGE.glob("*.xz")], lake)
     return lake
+
+
+# form -> what the three faults of the bad minute cite of the town's configuration
+_STOREFRONT = ("VirtualService", "storefront")
+CITED = {
+    "objects": {
+        (*_STOREFRONT, "spec.http[1].timeout", "400ms"),
+        ("EndpointSlice", "cart-x7k2p", "endpoints", "3 ready"),
+    },
+    "json": {
+        (*_STOREFRONT, "spec.http[].timeout", "0.400s"),
+        ("Service", "cart", "spec.selector", "3 endpoints in proxies"),
+    },
+    "txt": {
+        (*_STOREFRONT, "spec.http[].timeout", None),
+        ("Service", "cart", "spec.selector", "3 endpoints in proxies"),
+    },
+}
+SHOWN = {"json": istioctl.write_json, "txt": istioctl.printed}
+
+
+@pytest.mark.parametrize("form", CITED)
+def test_findings_of_an_outage_cite_its_configuration(lake, tmp_path, form):
+    """Object, field and value are told from the objects, from proxies' JSON alone and from printed tables alone."""
+    copy = tmp_path / "lake"
+    shutil.copytree(lake, copy)
+    mesh = town()
+    texts = {"mesh": yaml.safe_dump_all(istio.objects(mesh))}
+    if form in SHOWN:
+        pods = (mesh.gateway, mesh.pods["frontend"], mesh.pods["orders"])
+        texts = {f"{pod.name}.{pod.namespace}": SHOWN[form](mesh, pod) for pod in pods}
+    for proxy, text in texts.items():
+        (tmp_path / f"{proxy}.txt").write_text(text)
+        read_snapshot([str(tmp_path / f"{proxy}.txt")], copy, datetime(2026, 1, 1, tzinfo=UTC), proxy)
+    with open_session(copy) as session:
+        found = session.rows("from citations")
+
+    assert {(row["kind"], row["name"], row["field"], row["value"]) for row in found} >= CITED[form]
 
 
 @pytest.fixture(scope="module")
