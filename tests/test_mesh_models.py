@@ -599,6 +599,31 @@ CONFIRMED = {
 }  # fmt: skip
 
 
+def test_a_host_that_is_not_shown_to_the_gateway_is_cited_for_its_export(tmp_path):
+    """A 404 of a gateway's whose host a VirtualService takes, but not for the gateway's namespace, cites exportTo."""
+    text = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: shop}
+spec:
+  hosts: [shop.example]
+  gateways: [edge/public]
+  exportTo: [".", web]
+  http: [{route: [{destination: {host: payments}}]}]
+"""
+    said = {
+        **NO_CLUSTER, "response_code": 404, "response_flags": "NR", "response_code_details": "route_not_found",
+        "route_name": None, "authority": "shop.example", "downstream_local_address": "10.1.0.1:8080",
+    }  # fmt: skip
+    log = tmp_path / "istio-system_istio-ingressgateway-6f9c7d8b5c-j4lvs_istio-proxy.log"
+    log.write_text(json.dumps({**CALL, **said}) + "\n")
+    load([str(log)], tmp_path / "lake")
+    (tmp_path / "hidden.yaml").write_text(text)
+    read_snapshot([str(tmp_path / "hidden.yaml")], tmp_path / "lake", BEFORE)
+
+    assert citations(tmp_path / "lake") == [("VirtualService", "shop/shop", "spec.exportTo", "shop, web")]
+
+
 @pytest.mark.parametrize("case", CONFIRMED)
 def test_a_verdict_is_confirmed_from_configuration(tmp_path, case):
     """What a single line suggests stands in the configuration, and is cited from there."""

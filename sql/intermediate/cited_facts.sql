@@ -235,6 +235,7 @@ unrouted as (
     select
         diagnosis_id,
         client_reporter = 'gateway' as is_gateway,
+        list(distinct nullif(split_part(client_service, '.', 2), '')) as client_namespaces,
         list(distinct lower(regexp_replace(authority, ':\d+$', ''))) as authorities,
         list_sort(list(distinct {
             'path': regexp_replace(path, '\?.*$', ''),
@@ -258,11 +259,12 @@ routing as (
             regexp_replace(host, '^([^.]+)\.[^.]+\.svc\.cluster\.local$', '\1')
         ]))) else hosts end as names,
         hosts,
+        export_to,
         any_value(snapshot_at) as snapshot_at,
         any_value(is_later) as is_later,
     from mesh_rules
     where protocol = 'http'
-    group by namespace, virtual_service, hosts, gateways
+    group by namespace, virtual_service, hosts, gateways, export_to
 ),
 
 asked_routes as (
@@ -274,6 +276,10 @@ asked_routes as (
         routing.hosts,
         len(list_filter(unrouted.authorities, lambda authority: not list_contains(routing.names, authority))) > 0
             as lacks_host,
+        not list_contains(routing.export_to, '*') and unrouted.client_namespaces <> []
+            and not list_has_any(routing.export_to, unrouted.client_namespaces) as is_hidden,
+        array_to_string(unrouted.client_namespaces, ', ') as client_namespaces,
+        array_to_string(routing.export_to, ', ') as export_to,
         list_transform(
             list_filter(unrouted.requests, lambda request: list_contains(routing.names, request.authority)),
             lambda request: request.path
@@ -305,7 +311,25 @@ route_hosts as (
         snapshot_at,
         is_later,
     from asked_routes
-    where is_gateway
+    where is_gateway and not is_hidden
+),
+
+-- a VirtualService that takes the call, were it shown to the caller
+route_exports as (
+    select
+        diagnosis_id,
+        1 as place,
+        'VirtualService' as kind,
+        namespace,
+        virtual_service as name,
+        'spec.exportTo' as field,
+        export_to as value,
+        'it is not exported to the caller''s namespace, ' || client_namespaces as says,
+        'export it there, if it is meant to be used from there' as change,
+        snapshot_at,
+        is_later,
+    from asked_routes
+    where is_hidden and not lacks_host
 ),
 
 route_paths as (
@@ -325,7 +349,7 @@ route_paths as (
     inner join mesh_matches
         on asked_routes.namespace is not distinct from mesh_matches.namespace
         and asked_routes.virtual_service = mesh_matches.virtual_service
-    where asked_routes.paths <> [] and mesh_matches.protocol = 'http'
+    where asked_routes.paths <> [] and not asked_routes.is_hidden and mesh_matches.protocol = 'http'
     group by asked_routes.diagnosis_id, asked_routes.namespace, asked_routes.virtual_service
 ),
 
@@ -385,6 +409,8 @@ facts as (
     select * from printed_dangling
     union all
     select * from route_hosts
+    union all
+    select * from route_exports
     union all
     select * from route_paths
     union all
