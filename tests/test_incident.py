@@ -298,7 +298,7 @@ def test_without_anything_before_there_is_no_baseline(lake, tmp_path):
         (("--find", "--service", "nobody.shop"), 5, "nobody.shop took part"),
         ((), 2, "--find"),
         (("--since", "1h", "--baseline", "yesterday"), 2, "C..D"),
-        (("--since", "2026-11-24", "--baseline", "2026-11-24..2026-11-25"), 2, "before the window"),
+        (("--since", "2026-11-24", "--baseline", "2026-11-24..2026-11-25"), 2, "not in it"),
         (("--since", "1h", "--format", "json"), 2, "--find"),
         (("--since", "1h", "--tz", "Mars/Crater"), 2, "Mars/Crater"),
     ],
@@ -369,6 +369,28 @@ def test_a_calm_parts_two_incidents(meshlog, tmp_path):
 
     assert [window["service"] for window in windows] == ["cart.shop", "orders.shop"]
     assert onsets == pytest.approx([60, 106], abs=5)
+
+
+@pytest.mark.parametrize("day", ["17", "19"], ids=["the day before", "the day after"])
+def test_a_baseline_of_another_day_blurs_nothing(meshlog, tmp_path, day):
+    """A minute held against the same minute of another day has its course told in seconds, without the day between."""
+    usual = b"".join(_minutes(3, 60, {})).replace(b"2021-02-18", b"2021-02-" + day.encode()).replace(b"id-", b"then-")
+    lake = _lake(tmp_path, [*_minutes(2, 60, {"cart.shop": (range(20, 40), 0.9)}), usual])
+    ran = meshlog(
+        "incident", "--lake", lake, "--out", tmp_path / "out", "--since", "2021-02-18T07:08:50Z",
+        "--until", "2021-02-18T07:09:50Z", "--baseline", f"2021-02-{day}T07:08:50Z..2021-02-{day}T07:09:50Z",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    told = _told(tmp_path / "out")
+    trouble, steps = told["trouble"]["rows"][0], told["timeline"]["rows"]
+    spans = {row["label"]: (row["position"], row["next_position"]) for row in steps if row["kind"] == "span"}
+
+    assert abs(_moment(trouble["onset_at"]) - _moment("2021-02-18T07:09:10Z")) <= CLOSE
+    assert abs(_moment(trouble["recovered_at"]) - _moment("2021-02-18T07:09:30Z")) <= CLOSE
+    assert told["spread"]["rows"][0]["service"] == "cart.shop"
+    assert told["changes"]["rows"][0]["value"] == "cart.shop"
+    assert spans["baseline"] == (0, 60)
+    assert spans["window"] == (60, pytest.approx(120, abs=0.2))
 
 
 def test_a_mesh_of_300_services_is_narrowed_down(meshlog, tmp_path):

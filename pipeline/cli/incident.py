@@ -45,6 +45,8 @@ def incident(
       meshlog incident --since 2026-11-22T03:00 --until 2026-11-22T04:00 \\
           --baseline 2026-11-21T03:00..2026-11-21T04:00         the same hour of the day before
 
+    A baseline may also lie after the window, where nothing older was kept.
+
     --find takes --format and -o; found or not, it exits with 0. Exits with 5 where the window holds no call.
     """
     if find:

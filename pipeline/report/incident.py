@@ -7,6 +7,7 @@ p-values come from libraries.
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,7 +102,8 @@ def gather(asked: Asked, root: Path, timezone: str, tables: Path) -> Facts:
     """
     root = root.resolve()
     periods = _periods(asked, root, timezone)
-    spanned = Window(min(filter(None, (periods["since"], periods["baseline_since"]))), periods["until"])
+    times = [periods[name] for name in ("since", "until", "baseline_since", "baseline_until") if periods[name]]
+    spanned = Window(min(times), max(times))
     with open_session(root, spanned, timezone) as session:
         evidence = Evidence(session, flags_of(root, spanned, timezone))
         answers = _compare(evidence, periods, asked)
@@ -116,7 +118,7 @@ def gather(asked: Asked, root: Path, timezone: str, tables: Path) -> Facts:
 
 
 def _periods(asked: Asked, root: Path, timezone: str) -> Row:
-    """Settle which times are compared. A baseline after the window is none: what was before is what is usual."""
+    """Settle which times are compared: a baseline lies before the window or, as one of after the repair, behind it."""
     before = asked.baseline or Window()
     times = {
         "since": _iso(asked.window.since),
@@ -130,8 +132,8 @@ def _periods(asked: Asked, root: Path, timezone: str) -> Row:
         raise NoDataError(f"{root}: holds no access-log line yet. Read some with: meshlog ingest PATH --lake {root}")
     if periods["since"] >= periods["until"]:
         raise NoDataError(f"{root}: holds no line in this window. {_held(periods)}")
-    if asked.baseline and periods["baseline_until"] and periods["baseline_until"] > periods["since"]:
-        raise UsageError("--baseline: it has to end before the window begins, or where it begins")
+    if asked.baseline and periods["is_overlapped"]:
+        raise UsageError("--baseline: it has to lie before the window or after it, not in it")
     return periods
 
 
@@ -143,7 +145,7 @@ def _compare(evidence: Evidence, periods: Row, asked: Asked) -> dict[str, Answer
     if not evidence.session.rows("select 1 from incident_calls where period = 'incident' limit 1"):
         of_service = f" in which {asked.service} took part" if asked.service else ""
         raise NoDataError(f"{window['since']} to {window['until']}: no call{of_service}. {_held(periods)}")
-    find_phases(evidence, EDGES, window["since"], window["until"], baseline["baseline_since"])
+    find_phases(evidence, EDGES, window, baseline)
     evidence.keep("trouble", **window)
     exemplars = evidence.ask("exemplars", limit=SHOWN["exemplars"], **window)
     return {
@@ -163,15 +165,18 @@ def _compare(evidence: Evidence, periods: Row, asked: Asked) -> dict[str, Answer
     }
 
 
-def find_phases(evidence: Evidence, edges: int, since: str | None, until: str | None, baseline: str | None) -> None:
-    """Keep the series of the requests and of so many edges, and the runs of trouble in them."""
-    evidence.keep("series", edges=edges)
+def find_phases(evidence: Evidence, edges: int, window: Mapping[str, Any], baseline: Mapping[str, Any]) -> None:
+    """Keep the series of the requests and of so many edges, and the runs of trouble in them.
+
+    `window` has `since` and `until`, `baseline` `baseline_since` and `baseline_until`, both None where there is none.
+    """
+    evidence.keep("series", edges=edges, since=window["since"], baseline_until=baseline["baseline_until"])
     series = evidence.session.rows(
         "select edge, list(k order by position) as k, list(n order by position) as n from incident_series group by edge"
     )
     found = json.dumps(changepoints.changes(series))
-    evidence.keep("runs", changes=found, bridge=BRIDGE, since=since, baseline_since=baseline)
-    evidence.keep("phases", since=since, until=until)
+    evidence.keep("runs", changes=found, bridge=BRIDGE, **baseline)
+    evidence.keep("phases", **window)
 
 
 def _findings(session: Session, flags: tuple[str, ...]) -> dict[str, Answer]:

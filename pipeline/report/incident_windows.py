@@ -37,7 +37,7 @@ def propose(session: Session, root: Path, service: str | None = None) -> str:
     evidence.keep("calls", service=service, since=window["since"], until="infinity", **no_baseline)
     if not session.rows("select 1 from incident_calls limit 1"):
         raise NoDataError(f"no call in this window in which {service} took part")
-    find_phases(evidence, EDGES, **window, baseline=None)
+    find_phases(evidence, EDGES, window, no_baseline)
     flags = ["--lake", str(root.resolve()), *(["--service", service] if service else [])]
     return evidence.query("windows", least=LEAST_EXCESS, flags=f" {shlex.join(flags)}")
 

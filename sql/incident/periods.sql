@@ -1,4 +1,4 @@
--- which times are compared: the window as asked, and a baseline as long before it, as far as the lake reaches back
+-- which times are compared: window and baseline as asked; else a baseline as long right before, as far as the lake reaches back
 with
 
 held as (
@@ -34,7 +34,8 @@ select
     case when baseline_since < baseline_until then baseline_since end as baseline_since,
     case when baseline_since < baseline_until then baseline_until end as baseline_until,
     is_cut,
-    until - least(since, baseline_since) > interval 1 day as is_long,
+    baseline_since < until and baseline_until > since as is_overlapped,
+    greatest(until, baseline_until) - least(since, baseline_since) > interval 1 day as is_long,
     epoch(until) - epoch(since) as seconds,
     epoch(baseline_until) - epoch(baseline_since) as baseline_seconds,
 from placed

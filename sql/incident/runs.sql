@@ -45,7 +45,7 @@ baselines as (
         sum(segments.share * numbered.calls) / nullif(sum(numbered.calls), 0) as usual_share,
     from numbered
     inner join segments using (edge, segment)
-    where numbered.step_at < $since::timestamptz and numbered.step_at >= $baseline_since::timestamptz
+    where numbered.step_at < $baseline_until::timestamptz and numbered.step_at >= $baseline_since::timestamptz
     group by numbered.edge
 ),
 
@@ -140,13 +140,15 @@ judged_steps as (
     window stretches as (partition by edge, run, is_origin_bad, stretch)
 ),
 
--- cut apart, a run is several
+-- cut apart, a run is several, and so it is where its steps are those of a baseline of another time and of the window
 numbered_runs as (
     select
         * exclude (run),
         dense_rank() over (partition by edge order by run, piece) as run,
     from (
-        select *, position - row_number() over (partition by edge, run order by position) as piece
+        select
+            *,
+            step_at - to_seconds(step_seconds * row_number() over (partition by edge, run order by position)) as piece,
         from judged_steps
         where is_trouble
     )

@@ -2,19 +2,29 @@
 -- Edge 0 are the requests. The others are the edges whose calls went wrong more often than their usual share lets expect,
 -- at most $edges of them. A step has about ten requests, and there are at most 180 steps. k of n are the bad calls, scaled
 -- down to 100 a step, so that a busy mesh needs a change of points, and not of a few in a million, to count as changed.
+-- Where the baseline does not end where the window begins, its steps still stand right before the window's, and what lies
+-- between takes none: a minute held against the same minute of the day before is told in seconds.
 with
 
 calls as (
     select * from incident_calls
 ),
 
-spanned as (
+stretches as (
     select
+        period = 'incident' or $baseline_until::timestamptz = $since::timestamptz as is_window,
         min(started_at) as first_at,
         max(started_at) as last_at,
-        greatest(1, epoch(max(started_at)) - epoch(min(started_at))) as seconds,
         count(*) filter (where is_entry) as requests,
     from calls
+    group by is_window
+),
+
+spanned as (
+    select
+        greatest(1, sum(epoch(last_at) - epoch(first_at))) as seconds,
+        sum(requests) as requests,
+    from stretches
 ),
 
 stepped as (
@@ -26,7 +36,7 @@ stepped as (
             where width * 180 >= spanned.seconds and width * spanned.requests >= 5 * spanned.seconds
         ) as wished,
     from spanned
-    where first_at is not null
+    where requests is not null
 ),
 
 -- few requests ask for long steps, and a change-point needs at least a dozen of them
@@ -44,9 +54,17 @@ widths as (
 grid as (
     select
         step_at,
-        row_number() over (order by step_at) - 1 as position,
-        extract(epoch from step)::bigint as step_seconds,
-    from (select step, unnest(generate_series(time_bucket(step, first_at), last_at, step)) as step_at from widths)
+        row_number() over (order by bool_or(is_window), step_at) - 1 as position,
+        extract(epoch from any_value(step))::bigint as step_seconds,
+    from (
+        select
+            step,
+            is_window,
+            unnest(generate_series(time_bucket(step, first_at), last_at, step)) as step_at,
+        from stretches
+        cross join widths
+    )
+    group by step_at
 ),
 
 placed as (

@@ -15,7 +15,6 @@ main as (
 
 widths as (
     select
-        min(step_at) as first_at,
         any_value(step_seconds) as step_seconds,
         count(*) as steps,
     from series
@@ -57,34 +56,43 @@ steps as (
 ),
 
 moments as (
-    select 'mark' as kind, 'onset' as label, onset_at as moment_at, null::timestamptz as moment_until from main
+    select 'onset' as label, onset_at as moment_at from main
     union all
-    select 'mark' as kind, 'peak' as label, peak_at as moment_at, null as moment_until from main
+    select 'peak' as label, peak_at as moment_at from main
     union all
-    select 'mark' as kind, 'recovered' as label, recovered_at as moment_at, null as moment_until from main
+    select 'recovered' as label, recovered_at as moment_at from main
     where recovered_at is not null
-    union all
-    select
-        'span' as kind,
-        'baseline' as label,
-        $baseline_since::timestamptz as moment_at,
-        $baseline_until::timestamptz as moment_until,
-    where $baseline_since is not null
-    union all
-    select 'span' as kind, 'window' as label, $since::timestamptz as moment_at, $until::timestamptz as moment_until
 ),
 
+-- a call may end beyond the last step
 marks as (
     select
-        kind,
-        (epoch_ms(moment_at) - epoch_ms(first_at)) / 1000 / first_steps.step_seconds as place,
-        (epoch_ms(moment_until) - epoch_ms(first_at)) / 1000 / first_steps.step_seconds as next_place,
-        moment_at,
-        label,
-        first_steps.step_seconds,
-        first_steps.steps,
+        'mark' as kind,
+        moments.label,
+        moments.moment_at,
+        max(position + least(1, epoch(moments.moment_at - series.step_at) / series.step_seconds)) as place,
     from moments
-    cross join first_steps
+    inner join series on series.step_at <= moments.moment_at and series.step_at < $until::timestamptz
+    group by all
+),
+
+periods as (
+    select 'baseline' as label, $baseline_since::timestamptz as since, $baseline_until::timestamptz as until
+    union all
+    select 'window' as label, $since::timestamptz as since, $until::timestamptz as until
+),
+
+spans as (
+    select
+        'span' as kind,
+        periods.label,
+        periods.since as moment_at,
+        min(position + greatest(0, epoch(periods.since - step_at) / step_seconds)) as place,
+        max(position + least(1, epoch(periods.until - step_at) / step_seconds)) as next_place,
+    from periods
+    inner join series
+        on series.step_at < periods.until and series.step_at + to_seconds(series.step_seconds) > periods.since
+    group by all
 ),
 
 -- a peak is a step, and is marked in its middle
@@ -93,13 +101,13 @@ drawn as (
     union all by name
     select
         kind,
-        greatest(0, least(steps, case when label = 'peak' then floor(place) + 0.5 else place end)) as position,
-        greatest(0, least(steps, next_place)) as next_position,
+        case when label = 'peak' then floor(place) + 0.5 else place end as position,
+        next_place as next_position,
         moment_at,
         label,
-        step_seconds,
+        (select step_seconds from widths) as step_seconds,
         false as is_tick,
-    from marks
+    from (select * from marks union all by name select * from spans)
 )
 
 select * from drawn
