@@ -166,6 +166,14 @@ class TestEveryFault:
         assert f"{fault['first_edge'][0]} → {fault['first_edge'][1]}, the first failing edge" in written
         assert fault["culprit"] in page
 
+    def test_markdown_tells_the_blast_radius(self, bundles, number):
+        """A ticket has it whole: requests, users, routes, callers and bytes."""
+        totals = _told(bundles[number])["totals"]["rows"][0]
+        radius = (bundles[number] / "incident.md").read_text().partition("## Blast radius")[2].splitlines()[2]
+
+        assert f"{totals['failed'] + totals['slow']} of {totals['requests']} requests, " in radius
+        assert [word for word in ("users", "routes", "callers", "answered", "in vain") if word not in radius] == []
+
 
 def test_gaps_of_the_evidence_are_told(bundles):
     """The log that was lost and the clock that was ahead are named."""
