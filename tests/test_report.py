@@ -226,8 +226,19 @@ def test_error_budgets_burn_as_the_workbook_says(tmp_path):
     assert cart["burn_1h"] == pytest.approx(0.5 / 0.1)
     assert cart["page_1h_at"] is None
     assert cart["page_1h_minutes"] == 0
-    assert payments["page_1h_at"].startswith("2021-02-18T18:38")
+    assert payments["page_1h_at"].startswith("2021-02-18T18:40")
     assert "12 hours of the three days" in texts_of(page)
+
+
+@pytest.mark.parametrize(("failed", "alerts"), [(2, 0), (3, 1)])
+def test_a_failure_or_two_alert_nobody(tmp_path, failed, alerts):
+    """A service of a few calls burns its budget fast with one failure; it takes three for an alert."""
+    bad = {"response_code": 503, "response_flags": "UF"}
+    lines = [each for number in range(10) for each in call(number, number, **(bad if number < failed else {}))]
+    [row] = report_of(page_of(tmp_path, *lines))["answers"]["error_budgets"]["rows"]
+
+    assert row["burn_1h"] == pytest.approx(failed / 10 / 0.001)
+    assert [row["page_1h_minutes"], row["page_6h_minutes"], row["ticket_3d_minutes"], row["paging"]] == [alerts] * 4
 
 
 def test_earlier_lines_fill_long_windows_and_no_more(tmp_path):

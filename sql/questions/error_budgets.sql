@@ -2,7 +2,8 @@
 -- $slo is the share of calls that must succeed, $objectives those of single services, $since the begin of the window that
 -- is reported; lines before it only fill the long windows. A burn rate is the error rate over the budget's, 1 - slo: at 1
 -- the budget lasts exactly as long as it is meant to. An alert needs both windows above its threshold, so the burn at a
--- minute is that of the calmer window. Only minutes with calls are looked at.
+-- minute is that of the calmer window, and at least three failed calls in the long one: one of ten calls a day is no rate.
+-- Only minutes with calls are looked at.
 with
 
 lines as (
@@ -45,6 +46,9 @@ rolled as (
         coalesce(objectives.slo, $slo::double) as slo,
         sum(failed) over last_5m / sum(calls) over last_5m as rate_5m,
         sum(failed) over last_30m / sum(calls) over last_30m as rate_30m,
+        sum(failed) over last_1h as failed_1h,
+        sum(failed) over last_6h as failed_6h,
+        sum(failed) over last_3d as failed_3d,
         sum(failed) over last_1h / sum(calls) over last_1h as rate_1h,
         sum(failed) over last_6h / sum(calls) over last_6h as rate_6h,
         sum(failed) over last_3d / sum(calls) over last_3d as rate_3d,
@@ -64,6 +68,9 @@ burning as (
         least(rate_1h, rate_5m) / (1 - slo) as burn_1h,
         least(rate_6h, rate_30m) / (1 - slo) as burn_6h,
         least(rate_3d, rate_6h) / (1 - slo) as burn_3d,
+        burn_1h >= 14.4 and failed_1h >= 3 as is_page_1h,
+        burn_6h >= 6 and failed_6h >= 3 as is_page_6h,
+        burn_3d >= 1 and failed_3d >= 3 as is_ticket_3d,
     from rolled
     where minute_at >= date_trunc('minute', $since::timestamptz)
 ),
@@ -79,12 +86,12 @@ summed as (
         max(burn_1h) as burn_1h,
         max(burn_6h) as burn_6h,
         max(burn_3d) as burn_3d,
-        min(minute_at) filter (where burn_1h >= 14.4) as page_1h_at,
-        min(minute_at) filter (where burn_6h >= 6) as page_6h_at,
-        min(minute_at) filter (where burn_3d >= 1) as ticket_3d_at,
-        count(*) filter (where burn_1h >= 14.4) as page_1h_minutes,
-        count(*) filter (where burn_6h >= 6) as page_6h_minutes,
-        count(*) filter (where burn_3d >= 1) as ticket_3d_minutes,
+        min(minute_at) filter (where is_page_1h) as page_1h_at,
+        min(minute_at) filter (where is_page_6h) as page_6h_at,
+        min(minute_at) filter (where is_ticket_3d) as ticket_3d_at,
+        count(*) filter (where is_page_1h) as page_1h_minutes,
+        count(*) filter (where is_page_6h) as page_6h_minutes,
+        count(*) filter (where is_ticket_3d) as ticket_3d_minutes,
         date_diff('minute', any_value(spanned.first_minute_at), max(max(minute_at)) over ()) + 1 as covered_minutes,
     from burning
     cross join spanned
