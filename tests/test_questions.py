@@ -18,6 +18,12 @@ ARGUMENTS = {
     "rule_of_request": ["--request-id", "0"],
 }
 
+ROUNDED = {
+    *("service_edges", "who_calls", "what_it_calls", "slowest_routes"),
+    *("failing_routes", "failing_pods", "errors_by_caller"),
+}
+"""What people read in a terminal: its rates and percentiles have no digits that tell nothing."""
+
 
 @pytest.fixture
 def own(tmp_path):
@@ -65,6 +71,7 @@ def test_a_question_runs_with_its_defaults(meshlog, samples_lake, name):
 
     assert ran.code == 0, ran.err
     assert ran.out
+    assert name not in ROUNDED or not re.search(r"\d\.\d{7}", ran.out)
 
 
 @pytest.mark.parametrize("name", ["slowest_routes", "failing_routes"])

@@ -19,7 +19,7 @@ failures as (
         culprit_service,
         count(*) as failed,
         any_value(edge_calls) as edge_calls,
-        count(*) / any_value(edge_calls) as failed_share,
+        round(count(*) / any_value(edge_calls), 6) as failed_share,
         min(started_at) as first_failed_at,
         max(started_at) as last_failed_at,
         min_by(request_id, started_at) as first_failed_request_id,

@@ -19,7 +19,7 @@ routes as (
         route,
         count(*) as calls,
         count(*) filter (where is_error) as errors,
-        count(*) filter (where is_error) / count(*) as error_rate,
+        round(count(*) filter (where is_error) / count(*), 6) as error_rate,
         mode(cause) filter (where is_error) as commonest_cause,
         min(started_at) filter (where is_error) as first_failed_at,
         max(started_at) filter (where is_error) as last_failed_at,

@@ -8,7 +8,12 @@ edges as (
 
 judged as (
     select
-        *,
+        * replace (
+            round(error_rate, 6) as error_rate,
+            round(p50_ms, 3) as p50_ms,
+            round(p95_ms, 3) as p95_ms,
+            round(p99_ms, 3) as p99_ms
+        ),
         case
             when error_rate >= 0.05 then 'failing'
             when error_rate >= 0.01 then 'impaired'

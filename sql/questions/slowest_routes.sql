@@ -20,7 +20,7 @@ routes as (
         route,
         count(*) as calls,
         count(*) filter (where is_error) as errors,
-        count(*) filter (where is_error) / count(*) as error_rate,
+        round(count(*) filter (where is_error) / count(*), 6) as error_rate,
         round(quantile_cont(duration_ms, 0.5) filter (where not is_error), 3) as p50_ms,
         round(quantile_cont(duration_ms, 0.95) filter (where not is_error), 3) as p95_ms,
         round(quantile_cont(duration_ms, 0.99) filter (where not is_error), 3) as p99_ms,

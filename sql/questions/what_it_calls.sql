@@ -12,10 +12,10 @@ called as (
         service,
         calls,
         errors,
-        error_rate,
-        p50_ms,
-        p95_ms,
-        p99_ms,
+        round(error_rate, 6) as error_rate,
+        round(p50_ms, 3) as p50_ms,
+        round(p95_ms, 3) as p95_ms,
+        round(p99_ms, 3) as p99_ms,
     from edges
     order by calls desc, service
 )
