@@ -1,5 +1,6 @@
 """One request in the terminal, as a page and as a drawing: whole, readable in any width, and deaf to hostile logs."""
 
+import html
 import re
 import shutil
 import xml.etree.ElementTree as ET
@@ -278,9 +279,14 @@ def test_a_printed_page_is_black_on_white(browser, pages):
     context.close()
 
 
-def test_a_page_of_many_calls_says_what_it_leaves_out(pages):
-    """The number of calls beyond those shown, with the query for all of them."""
-    text = pages["large"].read_text()
+def test_a_page_of_many_calls_says_what_it_leaves_out(lakes, monkeypatch):
+    """The number of calls beyond those shown, with the commands for all of them, which name the lake."""
+    lake, identifier = lakes["large"]
+    monkeypatch.setattr("pipeline.report.trace.MOST_CALLS", 50)
+    with open_session(lake) as session:
+        text = trace_page(session, identifier, "UTC")
+    words = html.unescape(re.sub(r"<[^>]+>", "", text))
 
-    assert "more calls" in text
+    assert re.search(rf'And \d+ more calls: meshlog sql --lake {lake} "from trace_spans where trace_id = ', words)
+    assert re.search(rf"And \d+ more failing calls: meshlog diagnose --explain {identifier} --lake {lake}", words)
     assert len(text) < 2_000_000

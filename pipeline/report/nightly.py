@@ -87,6 +87,8 @@ class Request:
     waterfall: Markup
     rest: str
     """The command that tells all of its calls."""
+    again: str
+    """The command that draws it in a terminal."""
 
 
 def _page(facts: Facts) -> str:
@@ -129,7 +131,8 @@ def request(trace: dict[str, Any], calls: Answer) -> Request:
     own = [call for call in calls.rows if call["trace_id"] == trace["trace_id"]]
     description = f"Waterfall of {len(own)} calls; the table below has the same times."
     rest = calls.also(f"from trace_spans where trace_id = '{trace['trace_id']}'")
-    return Request(trace, own, charts.waterfall(own, description), rest)
+    again = calls.beside("trace", trace["request_id"] or trace["trace_id"])
+    return Request(trace, own, charts.waterfall(own, description), rest, again)
 
 
 # ---------- report.json

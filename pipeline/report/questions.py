@@ -38,6 +38,10 @@ class Answer:
         """Return the command that asks something else of the same lake and window."""
         return " ".join(filter(None, ("meshlog sql", shlex.join(self.flags), f'"{query}"')))
 
+    def beside(self, *words: str) -> str:
+        """Return the command of another verb for the same lake and window."""
+        return shlex.join(("meshlog", *words, *self.flags))
+
 
 def ask(session: Session, name: str, flags: tuple[str, ...] = (), **parameters: Any) -> Answer:
     """Run `sql/questions/NAME.sql` with its parameters; `flags` are `flags_of` the session. Raises `QueryError`."""

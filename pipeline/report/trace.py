@@ -16,7 +16,7 @@ from pipeline.query.session import Session
 from pipeline.query.window import zone
 from pipeline.report import charts
 from pipeline.report.page import render
-from pipeline.report.questions import Answer, ask
+from pipeline.report.questions import Answer, ask, flags_of
 from pipeline.report.text import short
 from pipeline.text import visible, whom
 
@@ -88,14 +88,19 @@ def trace_svg(session: Session, identifier: str) -> str:
 
 
 def _named(session: Session, identifier: str) -> Answer:
-    requests = ask(session, "traced_requests", id=identifier)
+    requests = ask(session, "traced_requests", _flags(session), id=identifier)
     if not requests.rows:
         raise NoDataError(f"no request with the id {visible(identifier)} began in this window. Try without --since")
     return requests
 
 
 def _calls(session: Session, traces: list[Row]) -> Answer:
-    return ask(session, "request_calls", trace_ids=[trace["trace_id"] for trace in traces], limit=MOST_CALLS)
+    ids = [trace["trace_id"] for trace in traces]
+    return ask(session, "request_calls", _flags(session), trace_ids=ids, limit=MOST_CALLS)
+
+
+def _flags(session: Session) -> tuple[str, ...]:
+    return flags_of(session.root, session.window, session.timezone)
 
 
 def _own(calls: Answer, trace: Row) -> list[Row]:
