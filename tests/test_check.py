@@ -242,6 +242,14 @@ def test_causes_of_a_service_are_its_culprits(session, tmp_path):
     assert broken(held_against(session, config)) == [("cause", "search.shop", 3.0)]
 
 
+def test_what_one_service_shows_is_not_said_to_be_absent(session, tmp_path):
+    """A service with thresholds of its own that is free of a cause does not make it one that no call shows."""
+    config = toml(tmp_path, 'no_cause = ["app_5xx", "app_crash"]\n[services."cart.shop"]\nmin_requests = 1\n')
+    lines = [line.text for line in verdict_lines(held_against(session, config), 80)]
+
+    assert [line for line in lines if "no call shows" in line] == ["held    no call shows app_crash"]
+
+
 def test_a_service_that_nobody_called_is_open(session, tmp_path):
     """A service that the file names and the window lacks is listed, not passed over."""
     config = toml(tmp_path, 'max_error_rate = 0.5\n[services."gone.shop"]\nmax_error_rate = 0.1\n')

@@ -38,7 +38,11 @@ def verdict_lines(rows: list[Row], width: int) -> Iterator[Line]:
     for measure, group in groupby((row for row in rows if row["is_met"]), lambda row: row["measure"]):
         held = list(group)
         if measure == "cause":
-            yield from _told("held", f"no call shows {', '.join(dict.fromkeys(row['cause'] for row in held))}", width)
+            # one service may be free of a cause that another shows
+            shown = {row["cause"] for row in broken}
+            absent = dict.fromkeys(row["cause"] for row in held if row["cause"] not in shown)
+            if absent:
+                yield from _told("held", f"no call shows {', '.join(absent)}", width)
         else:
             others = f"{len(held)} services, the nearest " if len(held) > 1 else ""
             yield from _told("held", f"{others}{_subject(held[0])}: {held[0]['reason']}", width)
