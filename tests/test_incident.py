@@ -174,6 +174,14 @@ class TestEveryFault:
         assert f"{totals['failed'] + totals['slow']} of {totals['requests']} requests, " in radius
         assert [word for word in ("users", "routes", "callers", "answered", "in vain") if word not in radius] == []
 
+    def test_markdown_names_what_tells_the_same_calls_apart(self, bundles, number):
+        """Where a node's calls are those of its one pod, both are named: a change is not blamed on the wrong one."""
+        changes = _told(bundles[number])["changes"]["rows"]
+        changed = next(row for row in changes if row["is_significant"] and row["alike"])
+        written = (bundles[number] / "incident.md").read_text().replace("\\", "")
+
+        assert f"the same calls: {changed['alike'][0]}" in written
+
 
 def test_gaps_of_the_evidence_are_told(bundles):
     """The log that was lost and the clock that was ahead are named."""
@@ -294,6 +302,9 @@ def test_without_anything_before_there_is_no_baseline(lake, tmp_path):
     assert told["gaps"]["rows"][0]["kind"] == "no baseline"
     assert told["trouble"]["rows"][0]["is_found"]
     assert told["changes"]["rows"] == []
+    written = (tmp_path / "incident" / "incident.md").read_text()
+    assert "Without a baseline nothing tells what changed." in written
+    assert "chance" not in written
 
 
 @pytest.mark.parametrize(

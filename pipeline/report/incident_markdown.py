@@ -31,7 +31,8 @@ def markdown(facts: Facts) -> str:
         keep_trailing_newline=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {each.__name__: each for each in (text.count, text.rate, text.ms, text.short, text.size)}
+    shown = (text.count, text.rate, text.ms, text.short, text.size, text.things)
+    environment.filters |= {each.__name__: each for each in shown}
     environment.filters["clock"] = lambda moment: text.clock(moment, zone(facts.timezone), facts.is_long)
     environment.filters["moment"] = lambda moment: text.clock(moment, zone(facts.timezone), True)
     environment.filters["block"] = _block
