@@ -57,6 +57,20 @@ def test_rows_that_fit_are_a_table(table):
     assert any(line.endswith("123456789.125") for line in lines)
 
 
+def test_a_pipe_gets_the_table_of_a_wide_terminal(table):
+    """Alignment, wide characters, nulls and escapes are those of the terminal's table, however it is drawn."""
+    rows = "('a', 1, '\u6771\u4eac'), (null, 22.5, chr(27) || 'x'), ('abc', null, '')"
+    query = f"select * from (values {rows}) as said(name, figure, words)"
+
+    assert table(query, None) == table(query, 200)
+    assert table(f"{query} limit 0", None) == table(f"{query} limit 0", 200)
+
+
+def test_a_pipe_folds_nothing(table):
+    """A row is a line, however long."""
+    assert table("select repeat('x', 20000) as long", None)[2:] == ["x" * 20000, "(1 row)"]
+
+
 def test_no_row_and_many_columns_say_so(table):
     """Names that do not fit are no table of nothing."""
     assert table(f"select {WIDE} limit 0", 40) == ["(0 rows)"]
