@@ -26,7 +26,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import filelock
 
 from pipeline.errors import LakeError, LockedError
 from pipeline.lake.columns import MESH
@@ -392,6 +391,8 @@ def _is_recent(moment: str, now: datetime) -> bool:
 @contextlib.contextmanager
 def write_lock(lake: Lake, wait: float | None = None) -> Iterator[None]:
     """Hold the lake's write lock, waiting up to `wait` seconds for it; raises `LockedError` naming the holder."""
+    import filelock  # only who writes needs it
+
     lock = filelock.FileLock(lake.lock, timeout=WAIT_SECONDS if wait is None else wait)
     holder = lake.lock.with_suffix(".holder")
     try:

@@ -83,7 +83,7 @@ class Session:
     scratch: tempfile.TemporaryDirectory[str]
     is_large: bool
     datasets: dict[str, Callable[[], None]]
-    """What makes the tables over the lake's files that models read, by name: those that nothing has asked for yet."""
+    """What makes the tables over the lake's files, and the seeds, by name: those that nothing has asked for yet."""
     built: set[str] = field(default_factory=set)
     commented: set[str] = field(default_factory=set)
 
@@ -209,7 +209,7 @@ class Session:
             self._comment()
 
     def lay_open(self, sql: str) -> None:
-        """Make the tables over the lake's files whose names occur in `sql`."""
+        """Make those of `datasets` whose names occur in `sql`."""
         for name in [name for name in self.datasets if name in sql.lower()]:
             self.datasets.pop(name)()
 
@@ -299,7 +299,7 @@ def open_session(
             {"since": window.since, "until": window.until},
         )
         for name, path in seeds().items():
-            connection.execute(f"create table {name} as from read_csv({quoted(str(path))})")
+            datasets[name] = partial(_create_seed, connection, name, path, Path(scratch.name))
         linked = layout.linked_folders(lake.root, chain(files, *map(ledger.files, ("quarantine", *MESH))))
         lock_down(connection, [lake.root, *linked, Path(scratch.name)])
         models, comments = load_models(), load_comments()
@@ -354,6 +354,12 @@ def _create_lines(
         connection.read_parquet(paths, hive_partitioning=False).project(selected).create_view(name)
     else:
         connection.execute(f"create table {name} ({', '.join(column.sql for column in columns)})")
+
+
+def _create_seed(connection: duckdb.DuckDBPyConnection, name: str, path: Path, scratch: Path) -> None:
+    """Create a table of a CSV file, by a copy of it where the connection may read."""
+    copied = shutil.copy(path, scratch)
+    connection.execute(f"create table {name} as from read_csv({quoted(str(copied))})")
 
 
 def _keep_lines(connection: duckdb.DuckDBPyConnection, span: Window) -> None:
