@@ -26,7 +26,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-
 from pipeline.errors import LakeError, LockedError
 from pipeline.lake.columns import MESH
 from pipeline.lake.layout import Lake
