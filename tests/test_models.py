@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.query.models import INTERNAL, load_comments, load_models, named_in, question, seeds
+from pipeline.query.models import INTERNAL, load_comments, load_models, question, seeds
 from pipeline.query.session import Window, open_session
+from pipeline.query.statements import named_in
 from tests.mesh.laws import LAWS
 
 MODELS = load_models()

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline import __version__
-from pipeline.query.models import in_order, named_in
+from pipeline.query.models import in_order
 from pipeline.query.questions import Question
 from pipeline.query.session import Session
-from pipeline.query.statements import named, quoted, without_semicolon
+from pipeline.query.statements import named, named_in, quoted, without_semicolon
 
 HEADER = f"""\
 -- The tables of meshlog {__version__} for any DuckDB client, over the lake's files as they are now: write this anew

@@ -13,26 +13,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.assets import assets
 from pipeline.errors import UsageError
 from pipeline.text import visible
 
-if TYPE_CHECKING:
-    import duckdb
-
 _TABLE = r"[\w\".]+(?:\s+(?:as\s+)?(?!join\b)\w+)?"
 _TABLES = re.compile(rf"(?i)\b(?:from|join)\s+({_TABLE}(?:\s*,\s*{_TABLE})*)")
 """The tables that a model names, with aliases, in quotes and in lists, too."""
-
-_READ = """
-    select tree ->> '$..table_name' as tables, tree ->> '$..function_name' as functions
-    from (select json_serialize_sql($sql::varchar)::json as tree)
-"""
-
-_BY_STRING = {"query", "query_table"}
-"""Functions whose arguments name the tables that they read."""
 
 LAYERS = ("staging", "intermediate", "marts")
 INTERNAL = ("access_logs_around", "numbered_hops")
@@ -96,19 +84,6 @@ def question(name: str, folder: Path | None = None) -> str:
 def seeds(folder: Path | None = None) -> dict[str, Path]:
     """Return the seed tables' CSV files by name."""
     return {path.stem: path for path in sorted(((folder or assets("sql")) / "seeds").glob("*.csv"))}
-
-
-def named_in(connection: "duckdb.DuckDBPyConnection", sql: str, names: Iterable[str]) -> set[str]:
-    """Return those of `names` that `sql` reads as tables; a column of a table's name makes none.
-
-    Where DuckDB does not tell what a statement reads (a pivot, an explain, a table named in a string), those that occur
-    as words: every table that it can need, and at worst some too many.
-    """
-    tables, functions = connection.execute(_READ, {"sql": sql}).fetchall()[0]
-    read = {table.lower() for table in tables}
-    if not read or not _BY_STRING.isdisjoint(functions):
-        read = set(re.findall(r"\w+", re.sub(r"--[^\n]*", "", sql).lower()))
-    return {name for name in names if name in read}
 
 
 def table_named(name: str, tables: Iterable[str]) -> str:

@@ -22,8 +22,9 @@ from typing import Any
 
 from pipeline.assets import assets
 from pipeline.errors import NoDataError, QueryError, UsageError
-from pipeline.query.models import in_order, named_in, text_of
+from pipeline.query.models import in_order, text_of
 from pipeline.query.session import Session
+from pipeline.query.statements import named_in
 from pipeline.text import visible
 
 RESERVED = ("lake", "since", "until", "tz", "format", "output", "models", "help")

@@ -26,8 +26,8 @@ from pipeline.lake.columns import ACCESS_LOGS, MESH, QUARANTINE, Column
 from pipeline.lake.ledger import read_ledger
 from pipeline.query import own
 from pipeline.query.guard import CONFIG, lock_down, refuse_writing
-from pipeline.query.models import INTERNAL, WIDE, Model, in_order, load_comments, load_models, named_in, seeds
-from pipeline.query.statements import quoted, without_semicolon
+from pipeline.query.models import INTERNAL, WIDE, Model, in_order, load_comments, load_models, seeds
+from pipeline.query.statements import named_in, quoted, without_semicolon
 
 if TYPE_CHECKING:
     import pyarrow as pa

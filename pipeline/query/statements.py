@@ -1,6 +1,17 @@
-"""The text of SQL statements: where one ends, and how a string stands in one."""
+"""The text of SQL statements: where one ends, what it reads, and how a string stands in one."""
+
+import re
+from collections.abc import Iterable
 
 import duckdb
+
+_READ = """
+    select tree ->> '$..table_name' as tables, tree ->> '$..function_name' as functions
+    from (select json_serialize_sql($sql::varchar)::json as tree)
+"""
+
+_BY_STRING = {"query", "query_table"}
+"""Functions whose arguments name the tables that they read."""
 
 
 def end_of_statement(sql: str) -> int | None:
@@ -13,6 +24,19 @@ def end_of_statement(sql: str) -> int | None:
         if text[offset : offset + 1] == b";":
             return len(text[: offset + 1].decode())
     return None
+
+
+def named_in(connection: duckdb.DuckDBPyConnection, sql: str, names: Iterable[str]) -> set[str]:
+    """Return those of `names` that `sql` reads as tables; a column of a table's name makes none.
+
+    Where DuckDB does not tell what a statement reads (a pivot, an explain, a table named in a string), those that occur
+    as words: every table that it can need, and at worst some too many.
+    """
+    tables, functions = connection.execute(_READ, {"sql": sql}).fetchall()[0]
+    read = {table.lower() for table in tables}
+    if not read or not _BY_STRING.isdisjoint(functions):
+        read = set(re.findall(r"\w+", re.sub(r"--[^\n]*", "", sql).lower()))
+    return {name for name in names if name in read}
 
 
 def without_semicolon(sql: str) -> str:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.assets import assets
-from pipeline.query.models import named_in, question
+from pipeline.query.models import question
 from pipeline.query.session import Session
+from pipeline.query.statements import named_in
 from pipeline.report.questions import Answer
 from pipeline.report.text import pasted
 
