@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -116,9 +117,14 @@ def in_order(models: dict[str, Model], wanted: Iterable[str]) -> list[Model]:
 
 
 def _reads(model: Model, models: dict[str, Model]) -> set[str]:
-    lists = _TABLES.findall(re.sub(r"--[^\n]*", "", model.sql))
-    after_from = {word for names in lists for word in re.findall(r"\w+", names.lower())}
-    return {name for name in after_from if name in models and name != model.name}
+    return {name for name in _after_from(model.sql) if name in models and name != model.name}
+
+
+@cache
+def _after_from(sql: str) -> set[str]:
+    """The words that stand where tables are named; every query asks it of all that it builds on."""
+    lists = _TABLES.findall(re.sub(r"--[^\n]*", "", sql))
+    return {word for names in lists for word in re.findall(r"\w+", names.lower())}
 
 
 def _read(path: Path, layer: str) -> Model:
