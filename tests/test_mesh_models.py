@@ -532,6 +532,29 @@ def test_a_subset_without_a_rule_and_an_unreachable_rule_are_found(tmp_path):
     ]
 
 
+def test_a_subset_of_a_second_rule_for_the_host_is_defined(tmp_path):
+    """Istio merges the DestinationRules that a namespace has for one host: what either defines is no finding."""
+    mesh = shop().with_routes("payments", Route("payments", "v8"), Route("payments", "v9"))
+    rules = [
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "DestinationRule",
+            "metadata": {"name": f"payments-{subset}", "namespace": "shop"},
+            "spec": {"host": "payments", "subsets": [{"name": subset, "labels": {"version": subset}}]},
+        }
+        for subset in ("v1", "v8")
+    ]
+    (tmp_path / "objects.yaml").write_text(
+        "---\n".join(yaml.safe_dump(part) for part in [*istio.objects(mesh), *rules])
+    )
+    read_snapshot([str(tmp_path / "objects.yaml")], tmp_path / "lake")
+
+    with open_session(tmp_path / "lake") as session:
+        found = rows(session, "from config_findings where problem = 'subset_undefined'", "value")
+
+    assert found == [("v9",)]
+
+
 def test_addresses_become_names_on_both_sides(tmp_path, story_lakes):
     """Where file names do not tell, hops have the configuration's pods, workloads, versions and services."""
     lake = story_lakes("app_down", tmp_path / "lake")

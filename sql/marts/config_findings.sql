@@ -17,6 +17,16 @@ hosts as (
 subsets as (
     select distinct host, subset from mesh_effective_settings
     where subset is not null
+    union
+    -- of several rules for one host one is in effect there, though Istio merges those of a namespace: none lacks a subset
+    select
+        case when hosts.value like '%.%' then hosts.value else hosts.value || '.' || namespace || '.svc.cluster.local' end
+            as host,
+        names.value as subset,
+    from (select * from mesh_fields where regexp_full_match(field, 'spec\.subsets\[\d+\]\.name')) as names
+    inner join (select * from mesh_fields where field = 'spec.host') as hosts
+        using (api_group, kind, namespace, name)
+    where kind = 'DestinationRule' and api_group = 'networking.istio.io'
 ),
 
 services as (
