@@ -101,13 +101,13 @@ _AGAIN = 'x HTTP/1.1" 200 - via_upstream - "-" 12 75 5 4 "-" "'
         '[{"a":' + "[" * 400 + "1" + "]" * 400 + "}]",
     ],
 )
-def test_hostile_text_comes_to_an_end(text: str) -> None:
-    """A header may hold what it likes, up to Envoy's 60 KiB: a pattern that tries all ways would take hours for it."""
+def test_hostile_text_costs_no_time(text: str) -> None:
+    """A header may hold what it likes, up to Envoy's 60 KiB: no pattern takes more than a moment for it."""
     began = time.process_time()
     records, _ = wrappers.peel(Block(text.encode() + b"\n", 0, 1))
     odd.parse(records.texts, records.numbers, DEFAULT)
 
-    assert time.process_time() - began < 60
+    assert time.process_time() - began < 2
 
 
 def test_a_strangers_header_cannot_forge_a_text_line() -> None:

@@ -4,7 +4,8 @@ import bz2
 import gzip
 import lzma
 import os
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,36 @@ def test_blocks_end_at_line_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert data[offset : offset + len(text)] == text
         assert first_line == data[:offset].count(b"\n") + 1
         assert is_open == (not text.endswith(b"\n"))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
+@pytest.mark.parametrize("ending", [b"", b"open"])
+def test_a_large_text_comes_in_pieces_that_end_at_line_ends(
+    tmp_path: Path, pack: Callable[[bytes], bytes], ending: bytes
+) -> None:
+    """Lines of all lengths, some of them longer than where a line's end is looked for: none is lost, moved or torn."""
+    data = b"".join(b"%d " % number * (number * 7919 % 977) + b"\n" for number in range(2000)) + b"x" * 200_000 + b"\n"
+    data += data[::-1].lstrip(b"\n") + b"\n" + ending
+    found = _blocks(tmp_path / "log", pack(data), size=128 << 10)
+
+    assert b"".join(text for text, *_ in found) == data
+    assert len(found) > 20
+    for text, offset, first_line, is_open, _ in found:
+        assert data[offset : offset + len(text)] == text
+        assert first_line == data[:offset].count(b"\n") + 1
+        assert is_open == (not text.endswith(b"\n"))
+
+
+def test_what_swells_most_is_fed_in_small_pieces(tmp_path: Path) -> None:
+    """Text that zstd makes a ten thousandth of, behind text that it cannot make small: little of it comes at once."""
+    noise = random.Random(1).randbytes(300_000).hex().encode() + b"\n"
+    path = tmp_path / "bomb.zst"
+    path.write_bytes(zstandard.compress(noise + b"the same line again and again\n" * (5 << 20)))
+    with path.open("rb") as file:
+        text = open_text(file)
+        most = max(map(len, iter(lambda: text.read_lines(4 << 20) or b"", b"")))
+
+    assert most < 120 << 20
 
 
 @pytest.mark.parametrize("size", [1000, 1 << 20, 4 << 20])

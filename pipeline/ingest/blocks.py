@@ -23,11 +23,8 @@ from pipeline.ingest.shapes import BLOCK_BYTES, ENDING_BYTES, LINE_LIMIT, RAW_LI
 _FEED = 8 << 10
 """Compressed bytes fed at once: little, so that a highly compressed input cannot swell beyond some tens of MB."""
 
-_LARGE_FEED = 64 << 10
-"""As many where little comes of them: each feed waits for its turn among the threads."""
-
-_SWELLS = 32
-"""A feed of which so many times its size comes is followed by a small one."""
+_GZIP_FEED = 64 << 10
+"""More of gzip's, which swells a thousandfold at most: each feed waits for its turn among the threads."""
 
 _ENDING = 64 << 10
 """Bytes at the end of a piece in which its last newline is looked for before it is read."""
@@ -141,7 +138,7 @@ class _Compressed:
         self._member: Any = make()
         self._out: list[bytes] = []
         self._held = 0
-        self._feeding = _FEED
+        self._feed_bytes = _GZIP_FEED if kind == "gzip" else _FEED
         self._damage: Broken | None = None
         self._is_done = False
 
@@ -179,7 +176,7 @@ class _Compressed:
     def _step(self) -> bool:
         """Decompress a little; False where a pipe has nothing at the moment."""
         try:
-            data, self._rest = (self._rest or self._raw.read(self._feeding)), b""
+            data, self._rest = (self._rest or self._raw.read(self._feed_bytes)), b""
             if data is None:
                 return False
             if data:
@@ -202,7 +199,6 @@ class _Compressed:
         if got := self._member.decompress(data):
             self._out.append(got)
             self._held += len(got)
-        self._feeding = _FEED if len(got) > _SWELLS * len(data) else _LARGE_FEED
         if self._member.eof:
             self._rest = self._member.unused_data
 
@@ -325,8 +321,7 @@ def blocks(
             passing, is_inside, got = None, False, got[end:]
         end = got.rfind(b"\n") + 1
         # what is read is millions of bytes at a time: mostly it is whole lines, and else copied once
-        data = b"".join((carry, memoryview(got)[:end])) if carry or end < len(got) else got
-        data = data if end else b""
+        data = got if end == len(got) and not carry else b"".join((carry, memoryview(got)[:end])) if end else b""
         for block in _within_limit(data, offset, first_line):
             yield block
             first_line += block.lines

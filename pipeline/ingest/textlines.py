@@ -26,6 +26,18 @@ class Layout:
         """Return the pattern of a whole line."""
         return re.compile("".join(part for _, part in self.parts) + r"\Z", re.ASCII | re.DOTALL)
 
+    @cached_property
+    def ending(self) -> re.Pattern[str]:
+        """Return the pattern of what stands behind the user agent, or of all where there is none.
+
+        A line without it fits no way; to try them all takes time by the square of its length.
+        """
+        return re.compile(self.pattern.pattern.rpartition("(?P<user_agent>.*)")[2], re.ASCII | re.DOTALL)
+
+    def match(self, text: str) -> re.Match[str] | None:
+        """Match a whole line."""
+        return self.pattern.match(text) if self.ending.search(text) else None
+
     def reach(self, text: str) -> tuple[int, str]:
         """Say how far a line follows the layout (characters), and what should stand there."""
         at = 0
@@ -113,7 +125,7 @@ def read(text: bytes) -> tuple[Layout, dict[str, str]] | None:
         return None
     line = decoded(text)
     for layout in LAYOUTS:
-        if found := layout.pattern.match(line):
+        if found := layout.match(line):
             return layout, _values(found)
     return None
 
