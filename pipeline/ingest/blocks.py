@@ -23,9 +23,6 @@ from pipeline.ingest.shapes import BLOCK_BYTES, ENDING_BYTES, LINE_LIMIT, RAW_LI
 _FEED = 8 << 10
 """Compressed bytes fed at once: little, so that a highly compressed input cannot swell beyond some tens of MB."""
 
-_GZIP_FEED = 64 << 10
-"""More of gzip's, which swells a thousandfold at most: each feed waits for its turn among the threads."""
-
 _ENDING = 64 << 10
 """Bytes at the end of a piece in which its last newline is looked for before it is read."""
 
@@ -138,7 +135,6 @@ class _Compressed:
         self._member: Any = make()
         self._out: list[bytes] = []
         self._held = 0
-        self._feed_bytes = _GZIP_FEED if kind == "gzip" else _FEED
         self._damage: Broken | None = None
         self._is_done = False
 
@@ -176,7 +172,7 @@ class _Compressed:
     def _step(self) -> bool:
         """Decompress a little; False where a pipe has nothing at the moment."""
         try:
-            data, self._rest = (self._rest or self._raw.read(self._feed_bytes)), b""
+            data, self._rest = (self._rest or self._raw.read(_FEED)), b""
             if data is None:
                 return False
             if data:
