@@ -10,7 +10,7 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 _TYPES = {
     "timestamptz": TIMESTAMP,
-    "coded": pa.dictionary(pa.int32(), pa.string()),
+    columns.CODED: pa.dictionary(pa.int32(), pa.string()),
     "varchar": pa.string(),
     "varchar[]": pa.list_(pa.string()),
     "integer": pa.int32(),

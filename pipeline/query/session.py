@@ -199,7 +199,7 @@ class Session:
                 create = f"create {model.kind} {model.name} as {without_semicolon(model.sql)}"
                 if model.layer == own.LAYER:
                     self._build_own(model, create)
-                elif self.is_large and model.name in WIDE:
+                elif self._is_kept_in_a_file(model):
                     self._write(model)
                 else:
                     self.connection.execute(create)
@@ -212,6 +212,9 @@ class Session:
         """Make those of `datasets` whose names occur in `sql`."""
         for name in [name for name in self.datasets if name in sql.lower()]:
             self.datasets.pop(name)()
+
+    def _is_kept_in_a_file(self, model: Model) -> bool:
+        return self.is_large and model.name in WIDE
 
     def _write(self, model: Model) -> None:
         file = str(Path(self.scratch.name) / f"{model.name}.parquet")
@@ -236,7 +239,7 @@ class Session:
     def _comment(self) -> None:
         """Say in DuckDB's catalogue what tables and columns mean: some 40 statements for each that was built."""
         for model in (self.models[name] for name in self.built - self.commented):
-            kind = "view" if self.is_large and model.name in WIDE else model.kind
+            kind = "view" if self._is_kept_in_a_file(model) else model.kind
             self.connection.execute(f"comment on {kind} {model.name} is {quoted(model.grain)}")
             described = self.connection.execute(f"describe {model.name}").fetchall()
             for column, *_ in described:

@@ -2,7 +2,8 @@
 -- key: hop_number
 -- A call belongs to the request that its pod was serving under the same id when it began. Times of one pod compare as
 -- they are; those of two pods, where one side's log is missing, with their clocks set right.
--- Keys are hashed, as in sure_pairs: of the request's id, in which a later hop may rewrite the 15th character, and an address.
+-- Keys are hashed, as in sure_pairs: of the request's id, without the 15th character, which a later hop may rewrite, and an
+-- address.
 with
 
 keyed as (
