@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from ingesting import NOISE, TYPED, Lake, as_strings, line, lines
 
-from pipeline.ingest import odd
+from pipeline.ingest import direction, normalise, odd
 from pipeline.ingest.addresses import has_same_local_ip, is_forwarded_last
 from pipeline.ingest.fields import DEFAULT, PARSED
 from pipeline.ingest.scanner import Scanner
+from pipeline.ingest.shapes import Context
+from pipeline.ingest.writer import arranged
 
 absent = st.sampled_from([None, "-", ""])
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -138,7 +140,9 @@ SCANNERS[0].learn([line()[:-1], json.dumps(as_strings(json.loads(line()))).encod
 def _scanned(texts: list[bytes], scanner: Scanner) -> list[tuple[int, dict[str, Any]]]:
     """Read lines at once; (position, row) of those that the scanner takes."""
     scanner.scan(b"".join(text + b"\n" for text in texts), range(len(texts)), 0)
-    rows = [row for scanned in scanner.take() for row in scanned.table().to_pylist()]
+    taken = scanner.take()
+    rows = [row for scanned in taken for row in scanned.table().to_pylist()]
+    scanner.reuse(taken)
     return [(row["line_number"], {name: row[name] for name in PARSED.names}) for row in rows]
 
 
@@ -251,6 +255,24 @@ def test_a_full_dictionary_is_begun_anew(monkeypatch) -> None:
     scanner.learn(texts)
 
     assert sorted(row["user_agent"] for _, row in _scanned(texts, scanner)) == sorted(f"agent {n}" for n in range(100))
+
+
+def test_rows_outlive_the_arrays_that_they_were_scanned_into() -> None:
+    """Arrays are filled anew while rows that came from them are being written, rows without a value included."""
+    scanner = Scanner(DEFAULT)
+    texts = [json.dumps({**TYPED, "user_agent": agent, "path": f"/{agent}"}).encode() for agent in ("a", "b", None)]
+    scanner.learn(texts)
+    scanner.scan(b"\n".join([*texts, b""]), range(3), 0)
+    (scanned,) = scanner.take()
+    parsed = scanned.table()
+    rows = arranged(direction.decide(normalise.rows(parsed, [Context("a.log")], {}), parsed))
+    before = rows.to_pylist()
+    for chunk in scanned.chunks:
+        for array in (chunk.codes, chunk.numbers, chunk.offsets, chunk.text, chunk.line_number, chunk.compared):
+            array.fill(77)
+
+    assert rows.to_pylist() == before
+    rows.validate(full=True)
 
 
 def test_cri_lines_are_scanned_until_one_is_partial() -> None:

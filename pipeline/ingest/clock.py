@@ -5,13 +5,16 @@ what has to grow from line to line is the end of the request, not its start: a c
 forward alone is silence, as at night; where the clock came back from it, that is a jump back.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from pipeline.ingest.columns import whole
 
 FIRST_YEAR = 2016
 """Envoy was published in that year."""
@@ -34,58 +37,84 @@ class _Finding:
     lines: int
 
 
+Findings = dict[tuple[str, str], _Finding]
+"""What is odd, by source and kind."""
+
+
+class _Row(NamedTuple):
+    """A row's line number, and when it ended, in microseconds."""
+
+    line: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is odd within some rows, and the first and the last row of each source among them."""
+
+    findings: Findings
+    ends: Mapping[str, tuple[_Row, _Row]]
+
+
+def look(rows: pa.Table, now: datetime) -> Seen:
+    """Look at rows of the lake's columns, in any order; those in the order of their lines are looked at fastest."""
+    if not rows.num_rows:
+        return Seen({}, {})
+    rows = rows.select(["source", "line_number", "started_at", "duration_ms"]).unify_dictionaries().combine_chunks()
+    encoded = whole(rows["source"])
+    source, names = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+    line, start = rows["line_number"].to_numpy(), rows["started_at"].cast(pa.int64()).to_numpy()
+    end = start + pc.fill_null(rows["duration_ms"], _NO_DURATION).to_numpy() * 1000
+    order = np.lexsort((line, source))
+    source, line, start, end = source[order], line[order], start[order], end[order]
+    findings: Findings = {}
+    latest, earliest = _micros(now + AHEAD), _micros(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC))
+    for kind, outside in (("ahead", start > latest), ("past", start < earliest)):
+        for at in np.flatnonzero(outside).tolist():
+            _add(findings, names[source[at]], kind, _Finding(int(line[at]), _text(int(start[at])), 1))
+    follows = (source[1:] == source[:-1]) & (line[1:] > line[:-1])
+    jumps = follows & (end[1:] < end[:-1] - _in_micros(BACK))
+    for at in np.flatnonzero(jumps).tolist():
+        _add(findings, names[source[at]], "back", _jump(int(end[at]), _Row(int(line[at + 1]), int(end[at + 1]))))
+    firsts = np.flatnonzero(np.diff(source, prepend=source[:1] - 1))
+    lasts = np.append(firsts[1:], len(source)) - 1
+    ends = {
+        names[source[first]]: (_Row(int(line[first]), int(end[first])), _Row(int(line[last]), int(end[last])))
+        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)
+    }
+    return Seen(findings, ends)
+
+
+def _jump(before: int, row: _Row) -> _Finding:
+    return _Finding(row.line, f"{(before - row.end) / _SECOND / 3600:.1f} h", 1)
+
+
+def _add(findings: Findings, source: str, kind: str, new: _Finding) -> None:
+    """Count a finding with those of its source and kind, the first line of which is shown."""
+    found = findings.setdefault((source, kind), new)
+    if found is not new:
+        found.lines += new.lines
+        if new.line < found.line:
+            found.line, found.text = new.line, new.text
+
+
 @dataclass
 class Clock:
-    """Gathers what is odd about the times of many tables of rows; `warnings` says it, a source and kind at a time."""
+    """Gathers what was seen in rows, batch after batch as they came; `warnings` says what is odd."""
 
     now: datetime
-    _found: dict[tuple[str, str], _Finding] = field(default_factory=dict)
-    _last: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Line number and end, in microseconds, of the last row of each source in the table before."""
+    _found: Findings = field(default_factory=dict)
+    _last: dict[str, _Row] = field(default_factory=dict)
 
-    def watch(self, rows: pa.Table) -> None:
-        """Look at rows of the lake's columns, in any order."""
-        if rows.num_rows:
-            looked = rows.select(["source", "line_number", "started_at", "duration_ms"]).combine_chunks()
-            self._watch(looked.unify_dictionaries())
-
-    def _watch(self, rows: pa.Table) -> None:
-        encoded = rows["source"].combine_chunks()
-        source, names = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
-        line, start = rows["line_number"].to_numpy(), rows["started_at"].cast(pa.int64()).to_numpy()
-        end = start + pc.fill_null(rows["duration_ms"], _NO_DURATION).to_numpy() * 1000
-        order = np.lexsort((line, source))
-        source, line, start, end = source[order], line[order], start[order], end[order]
-        latest, earliest = _micros(self.now + AHEAD), _micros(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC))
-        for kind, outside in (("ahead", start > latest), ("past", start < earliest)):
-            for at in np.flatnonzero(outside).tolist():
-                self._add(names[source[at]], kind, int(line[at]), _text(int(start[at])))
-        follows = (source[1:] == source[:-1]) & (line[1:] > line[:-1])
-        jumps = follows & (end[1:] < end[:-1] - _in_micros(BACK))
-        for at in np.flatnonzero(jumps).tolist():
-            self._back(names[source[at]], int(line[at + 1]), int(end[at]), int(end[at + 1]))
-        self._across(names, source, line, end)
-
-    def _across(
-        self, names: list[str], source: npt.NDArray[np.int32], line: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
-    ) -> None:
-        """Compare the first row of each source with its last one in the table before."""
-        borders = np.flatnonzero(source[1:] != source[:-1])
-        for first in (0, *(borders + 1).tolist()):
-            before = self._last.get(names[source[first]])
-            if before and line[first] > before[0] and end[first] < before[1] - _in_micros(BACK):
-                self._back(names[source[first]], int(line[first]), before[1], int(end[first]))
-        for last in (*borders.tolist(), len(line) - 1):
-            self._last[names[source[last]]] = (int(line[last]), int(end[last]))
-
-    def _back(self, source: str, line: int, before: int, after: int) -> None:
-        self._add(source, "back", line, f"{(before - after) / _SECOND / 3600:.1f} h")
-
-    def _add(self, source: str, kind: str, line: int, text: str) -> None:
-        found = self._found.setdefault((source, kind), _Finding(line, text, 0))
-        found.lines += 1
-        if line < found.line:
-            found.line, found.text = line, text
+    def add(self, seen: Seen) -> None:
+        """Add what was seen in the next batch, also between its first rows and the last ones before them."""
+        for (source, kind), finding in seen.findings.items():
+            _add(self._found, source, kind, finding)
+        for source, (first, last) in seen.ends.items():
+            before = self._last.get(source)
+            if before and first.line > before.line and first.end < before.end - _in_micros(BACK):
+                _add(self._found, source, "back", _jump(before.end, first))
+            self._last[source] = last
 
     def warnings(self) -> tuple[Warned, ...]:
         """Return what was found: source, and the words for it, which begin with the source and its first line."""

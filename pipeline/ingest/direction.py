@@ -38,13 +38,17 @@ def decide(rows: pa.Table, parsed: pa.Table) -> pa.Table:
     facts = _Facts(rows, parsed)
     gateway = facts.is_gateway()
     inbound, outbound = facts.is_inbound(), facts.is_outbound()
-    direction = np.where(inbound, 0, np.where(outbound | (gateway & ~facts.is_tunnel), 1, 2)).astype(np.int32)
-    reporter = np.where(direction == 1, np.where(gateway, 1, 0), np.where(direction == 2, 3, 0)).astype(np.int32)
+    direction = np.full(len(inbound), 2, np.int8)
+    direction[outbound | (gateway & ~facts.is_tunnel)] = 1
+    direction[inbound] = 0
+    reporter = np.zeros(len(inbound), np.int8)
+    reporter[gateway & (direction == 1)] = 1
+    reporter[direction == 2] = 3
     reporter[facts.is_waypoint] = 2
     directions = ["inbound", "outbound", "unknown"]
     reporters = ["sidecar", "gateway", "waypoint", "unknown"]
     for name, codes, names in (("direction", direction, directions), ("reporter", reporter, reporters)):
-        coded = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names))
+        coded = pa.DictionaryArray.from_arrays(codes.astype(np.int32), names, safe=False)
         rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), coded)
     return rows
 

@@ -75,10 +75,9 @@ class Gathering:
 
     lake: Lake
     clock: Callable[[], datetime]
-    finish: Callable[[Rows], pa.Table]
-    """Makes the lake's rows of gathered ones, arranged as they are written; called for several batches at once."""
-    watch: Callable[[pa.Table], None]
-    """Looks at the lake's rows, batch after batch as they came."""
+    finish: Callable[[Rows], tuple[pa.Table, Callable[[], None]]]
+    """Makes the lake's rows of gathered ones, arranged as they are written, which share no memory with those, and says
+    what to do once the batches before are in the lake. Called for several batches at once."""
     scanner: "Scanner | None" = None
     """Holds rows too, once there is enough to read that it is worth its start."""
     limits: Limits | None = None
@@ -178,7 +177,11 @@ class Gathering:
         """Write a batch's files, and commit them once the batch before is committed."""
         written: list[str] = []
         try:
-            rows = self.finish(batch.rows.pop())
+            gathered = batch.rows.pop()
+            rows, note = self.finish(gathered)
+            if self.scanner:
+                self.scanner.reuse(gathered.scanned)
+            del gathered
             if rows.num_rows != sum(load.counts.rows for load in batch.loads):
                 raise AssertionError(f"{batch.name}: the rows to be written are not those that were counted")
             files = writer.write_rows(self.lake, batch.name, rows)
@@ -191,7 +194,7 @@ class Gathering:
                 rejects += torn_files
             if before:
                 before.result()
-            self.watch(rows)
+            note()
             datasets = {"access_logs": files, "quarantine": rejects}
             ledger.commit(self.lake, Batch(batch.name, batch.at.isoformat(), datasets, batch.loads))
         except LakeError:

@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
@@ -21,7 +22,8 @@ import pyarrow as pa
 
 from pipeline.errors import InputError, LakeError
 from pipeline.ingest import blocks, copies, direction, merge, normalise, odd, resume, wrappers, writer
-from pipeline.ingest.clock import Clock
+from pipeline.ingest.allocator import keep_freed_memory
+from pipeline.ingest.clock import Clock, look
 from pipeline.ingest.fields import DEFAULT, FieldMap, read_mapping
 from pipeline.ingest.gather import Gathering, Rows
 from pipeline.ingest.limits import Limits, within
@@ -41,8 +43,7 @@ from pipeline.lake.ledger import (
 )
 from pipeline.lake.schema import ACCESS_LOGS
 
-# PyArrow's own allocator gives memory back at once, and the kernel has to clear it anew for the next batch
-pa.set_memory_pool(pa.system_memory_pool())
+keep_freed_memory()
 
 SCAN_FROM_BYTES = 1 << 20
 """Bytes read one line at a time before the scanner is started, which takes as long as reading several megabytes so."""
@@ -138,13 +139,14 @@ def _gathering(
 ) -> Gathering:
     others = {key: value for key, value in labels.items() if key not in ("pod", "namespace", "node")}
 
-    def finish(rows: Rows) -> pa.Table:
+    def finish(rows: Rows) -> tuple[pa.Table, Callable[[], None]]:
         tables = [scanned.table() for scanned in rows.scanned]
         tables += [pa.concat_tables(rows.parsed)] if rows.parsed else []
         named = [direction.decide(normalise.rows(table, rows.contexts, others), table) for table in tables]
-        return writer.arranged(named or [ACCESS_LOGS.empty_table()])
+        whole = pa.concat_tables(named or [ACCESS_LOGS.empty_table()])
+        return writer.arranged(whole), partial(clock.add, look(whole, clock.now))
 
-    return Gathering(lake, lambda: datetime.now(UTC), finish, clock.watch, limits=limits, is_due=is_due)
+    return Gathering(lake, lambda: datetime.now(UTC), finish, limits=limits, is_due=is_due)
 
 
 def _refuse_binary(source: Source) -> None:

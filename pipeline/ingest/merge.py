@@ -62,7 +62,7 @@ def _merge(lake: Lake, held: Ledger, chosen: Sequence[Batch], now: datetime) -> 
     written: list[str] = []
     try:
         tables = _tables(lake, rows)
-        merged_rows = writer.write_rows(lake, name, writer.arranged(tables)) if tables else ()
+        merged_rows = writer.write_rows(lake, name, writer.arranged(pa.concat_tables(tables))) if tables else ()
         written += merged_rows
         mixed = [file for file in rejects if file not in alone]
         merged_rejects = writer.write_quarantine(lake, name, now, _tables(lake, mixed))

@@ -60,8 +60,7 @@ def distinct(encoded: pa.DictionaryArray, clean: Callable[[str], str | None]) ->
     cleaned = [clean(value) for value in values]
     if cleaned == values:
         return encoded
-    merged = pa.array(cleaned, pa.string()).dictionary_encode()
-    return pa.DictionaryArray.from_arrays(merged.indices.take(encoded.indices), merged.dictionary)
+    return _looked_up(cleaned, encoded.indices)
 
 
 def _encoded(values: pa.Array) -> pa.DictionaryArray:
@@ -98,15 +97,14 @@ _CLEANERS: Mapping[str, Callable[[str], str | None]] = {
 def _cluster_parts(encoded: pa.DictionaryArray) -> dict[str, pa.Array]:
     parts = [split_cluster(name) for name in encoded.dictionary.to_pylist()]
     made: dict[str, pa.Array] = {
-        "cluster_port": pa.array([part.port for part in parts], pa.int32()).take(encoded.indices)
+        "cluster_port": pc.take(pa.array([part.port for part in parts], pa.int32()), encoded.indices, boundscheck=False)
     }
     for column, values in (
         ("cluster_subset", [part.subset for part in parts]),
         ("cluster_host", [part.host for part in parts]),
         ("service", [part.service for part in parts]),
     ):
-        merged = pa.array(values, pa.string()).dictionary_encode()
-        made[column] = pa.DictionaryArray.from_arrays(merged.indices.take(encoded.indices), merged.dictionary)
+        made[column] = _looked_up(values, encoded.indices)
     return made
 
 
@@ -156,9 +154,10 @@ def _known_beforehand(columns: Mapping[str, pa.Array], contexts: Sequence[Contex
 
 
 def _looked_up(values: Sequence[str | None], places: pa.Array) -> pa.DictionaryArray:
-    """Give each row the value at its place."""
+    """Give each row the value at its place, which there is; equal values are merged."""
     coded = pa.array(values, pa.string()).dictionary_encode()
-    return pa.DictionaryArray.from_arrays(coded.indices.take(places), coded.dictionary)
+    codes = pc.take(coded.indices, places, boundscheck=False)
+    return pa.DictionaryArray.from_arrays(codes, coded.dictionary, safe=False)
 
 
 def _filled(encoded: pa.DictionaryArray, otherwise: pa.DictionaryArray) -> pa.DictionaryArray:

@@ -5,6 +5,7 @@ coded columns stay codes from here to Parquet. What it holds leaves as `Scanned`
 Arrow while the next rows are being scanned.
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -36,6 +37,12 @@ columns together stay below 32 MB: larger memory glibc gives back at once, to be
 
 _STRIDE = CHUNK_ROWS + 192
 """Rows from one column to the next: there is one offset more than rows, and columns shall not all begin with a page."""
+
+_MISSING = -1
+"""What stands in a column that a line does not have."""
+
+_SPARE_CHUNKS = 3
+"""Chunks kept for the next rows: as many as there are batches on their way."""
 
 MOST_KEYS = 128
 MOST_DISTINCT = 1 << 14
@@ -93,14 +100,21 @@ def _new_chunk() -> Chunk:
     offsets = np.empty((plain, _STRIDE), np.int32)
     offsets[:, 0] = 0
     return Chunk(
-        np.full((coded, _STRIDE), -1, np.int32),
-        np.full((number, _STRIDE), -1, np.int64),
+        np.full((coded, _STRIDE), _MISSING, np.int32),
+        np.full((number, _STRIDE), _MISSING, np.int64),
         offsets,
         np.empty((plain, TEXT_BYTES), np.uint8),
         np.empty(CHUNK_ROWS, np.int64),
         np.empty(CHUNK_ROWS, np.int32),
         np.empty((2, _STRIDE), np.int8),
     )
+
+
+def _emptied(chunk: Chunk) -> Chunk:
+    """Return a chunk's arrays as those of a new one."""
+    chunk.codes[:, : chunk.rows] = _MISSING
+    chunk.numbers[:, : chunk.rows] = _MISSING
+    return replace(chunk, rows=0)
 
 
 @dataclass(frozen=True)
@@ -118,7 +132,7 @@ class Scanned:
             columns[name] = _known(values, TIMESTAMP if name == TIME else pa.int64())
         for slot, (name, texts) in enumerate(zip(CODED_TEXTS, self.texts, strict=True)):
             codes = _joined([chunk.codes[slot, : chunk.rows] for chunk in self.chunks])
-            columns[name] = pa.DictionaryArray.from_arrays(_known(codes, pa.int32()), texts)
+            columns[name] = pa.DictionaryArray.from_arrays(_known(codes, pa.int32()), texts, safe=False)
         for slot, name in enumerate(PLAIN_TEXTS):
             columns[name] = pa.chunked_array([_plain(chunk, slot) for chunk in self.chunks], pa.string())
         for slot, name in enumerate((SAME_LOCAL_IP, FORWARDED_LAST)):
@@ -135,16 +149,18 @@ def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 
 def _known(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
-    """Make an array in which what is below 0 is null."""
-    is_null = values < 0
-    return pa.array(values, kind, mask=is_null if is_null.any() else None)
+    """Make an array in which what is below 0, so missing, is null."""
+    return pa.Array.from_buffers(kind, len(values), [_valid(values >= 0), pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def _valid(is_there: npt.NDArray[np.bool_]) -> pa.Buffer | None:
+    return None if is_there.all() else pa.py_buffer(np.packbits(is_there, bitorder="little"))
 
 
 def _plain(chunk: Chunk, slot: int) -> pa.StringArray:
     offsets = chunk.offsets[slot, : chunk.rows + 1]
     data = pa.py_buffer(chunk.text[slot, : max(1, int(offsets[-1]))])
-    valid = pa.py_buffer(np.packbits(offsets[1:] > offsets[:-1], bitorder="little"))
-    return pa.StringArray.from_buffers(chunk.rows, pa.py_buffer(offsets), data, valid)
+    return pa.StringArray.from_buffers(chunk.rows, pa.py_buffer(offsets), data, _valid(offsets[1:] > offsets[:-1]))
 
 
 def _at(array: npt.NDArray[Any]) -> int:
@@ -163,6 +179,7 @@ class Scanner:
         self._odd = np.empty((_ODD_LINES, 3), np.int64)
         self._full: list[Chunk] = []
         self._scanned: list[Scanned] = []
+        self._spare: deque[Chunk] = deque(maxlen=_SPARE_CHUNKS)
         self._distinct = self._make_distinct()
         self._lay_out()
         self._begin_rows()
@@ -217,7 +234,7 @@ class Scanner:
     # ---------- rows
 
     def _begin_rows(self) -> None:
-        self._chunk = _new_chunk()
+        self._chunk = _emptied(self._spare.pop()) if self._spare else _new_chunk()
         self._places = self._chunk.places()
         self._row = 0
 
@@ -277,6 +294,14 @@ class Scanner:
         self._close_dictionaries()
         scanned, self._scanned = self._scanned, []
         return scanned
+
+    def reuse(self, scanned: Iterable[Scanned]) -> None:
+        """Take back arrays that nothing refers to any more: the kernel clears each page of memory that is new.
+
+        May be called by another thread than the one that scans.
+        """
+        for each in scanned:
+            self._spare.extend(each.chunks)
 
     def _close_rows(self) -> None:
         if self._row:
