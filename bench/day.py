@@ -119,7 +119,7 @@ def _commit(lake: Lake, at: datetime, rows: pa.Table) -> None:
         part = rows.slice(first, BATCH_ROWS)
         columns = [part[field.name].cast(field.type) for field in ACCESS_LOGS]
         name = f"{at:%Y%m%dT%H%M%S}{number:06d}Z-00000000"
-        files = writer.write_rows(lake, name, writer.arranged([pa.table(columns, schema=ACCESS_LOGS)]))
+        files = writer.write_rows(lake, name, writer.arranged(pa.table(columns, schema=ACCESS_LOGS)))
         commit(lake, Batch(name, at.isoformat(), {"access_logs": files, "quarantine": ()}, tuple(_loads(name, part))))
 
 

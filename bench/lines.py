@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import zstandard
 
 from bench import shop
+from pipeline.ingest.blocks import zstd
 
 SEED = 7
 CHUNK = 20_000
@@ -64,7 +64,7 @@ def _opened(style: str, path: Path) -> BinaryIO:
     if style == "gzip":
         return gzip.open(path, "wb", compresslevel=6)
     if style == "zstd":
-        return zstandard.open(path, "wb", cctx=zstandard.ZstdCompressor(level=3))
+        return zstd.open(path, "wb", level=3)
     return path.open("wb")
 
 

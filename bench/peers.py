@@ -127,15 +127,13 @@ def decompress(style: str, source: str, _: str) -> None:
     """Nothing but decompress, with the fastest library there is for it; the text goes nowhere."""
     with Path(os.devnull).open("wb") as nowhere:
         if style == "gzip":
-            from isal import igzip
-
-            with igzip.open(source) as text:
-                shutil.copyfileobj(text, nowhere, 1 << 20)
+            from isal.igzip import open as opened
         else:
-            import zstandard
+            from pipeline.ingest.blocks import zstd
 
-            with Path(source).open("rb") as file:
-                zstandard.ZstdDecompressor().copy_stream(file, nowhere, read_size=1 << 20, write_size=1 << 20)
+            opened = zstd.open
+        with opened(source) as text:
+            shutil.copyfileobj(text, nowhere, 1 << 20)
 
 
 if __name__ == "__main__":

@@ -13,16 +13,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import zstandard
 from ingesting import Lake, as_strings, line
 
 from pipeline.ingest import blocks, gather, merge
 from pipeline.ingest import load as loading
+from pipeline.ingest.blocks import zstd
 
 COMPRESSORS: Mapping[str, Callable[[bytes], bytes]] = {
     "none": bytes,
     "gzip": gzip.compress,
-    "zstd": lambda data: zstandard.ZstdCompressor().compress(data),
+    "zstd": lambda data: zstd.compress(data),
     "bz2": bz2.compress,
     "xz": lzma.compress,
 }

@@ -1,16 +1,15 @@
 """The benchmark's lines are what it says they are; what it measures is no test's matter."""
 
 import gzip
-import io
 from pathlib import Path
 
 import pytest
-import zstandard
 from ingesting import Lake
 
 from bench import day, lines, models, shop
 from bench.measure import Contender, Run
 from bench.peers import NUMBERS, TEXTS
+from pipeline.ingest.blocks import zstd
 from pipeline.ingest.load import Summary
 from pipeline.query.session import open_session
 
@@ -48,7 +47,7 @@ def text(path: Path) -> bytes:
     data = path.read_bytes()
     if path.name == "gzip":
         return gzip.decompress(data)
-    return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read() if path.name == "zstd" else data
+    return zstd.decompress(data) if path.name == "zstd" else data
 
 
 @pytest.mark.parametrize("style", lines.STYLES)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import zstandard
 from ingesting import NOISE, Lake, as_strings, line, lines
 
 from pipeline.errors import InputError, LakeError, LockedError, UsageError
 from pipeline.ingest import gather
+from pipeline.ingest.blocks import zstd
 from pipeline.ingest.shapes import LINE_LIMIT
 from pipeline.lake import ledger
 from pipeline.lake.layout import create_lake
@@ -159,7 +159,7 @@ def test_a_mapping_names_keys_of_a_custom_format(lake: Lake, log: Callable[..., 
 
 COMPRESSORS = {
     "gz": gzip.compress,
-    "zst": lambda data: zstandard.ZstdCompressor().compress(data),
+    "zst": lambda data: zstd.compress(data),
     "bz2": bz2.compress,
     "xz": lzma.compress,
 }

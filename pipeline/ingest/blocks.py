@@ -8,20 +8,27 @@ import bz2
 import io
 import lzma
 import os
-import zlib
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
-import zstandard
-from isal import isal_zlib
+from isal import igzip_lib
 
 from pipeline.errors import why
 from pipeline.ingest.shapes import BLOCK_BYTES, ENDING_BYTES, LINE_LIMIT, RAW_LIMIT, Block
 
-_FEED = 8 << 10
-"""Compressed bytes fed at once: little, so that a highly compressed input cannot swell beyond some tens of MB."""
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_FEED = 128 << 10
+"""Compressed bytes read at once."""
+
+_SWOLLEN = 1 << 20
+"""Bytes that decompressing them may give at once, however highly they are compressed."""
 
 _ENDING = 64 << 10
 """Bytes at the end of a piece in which its last newline is looked for before it is read."""
@@ -55,15 +62,31 @@ class Text(Protocol):
         ...
 
 
-def _gzip() -> Any:
-    return isal_zlib.decompressobj(wbits=31)
+class _Member(Protocol):
+    """What decompresses one gzip member, zstd frame, bzip2 or xz stream; Python's own libraries agree on it."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
-def _zstd() -> Any:
-    return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+def _gzip() -> _Member:
+    member: _Member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+    return member
 
 
-_MAGIC: tuple[tuple[bytes, str, Callable[[], Any]], ...] = (
+def _zstd() -> _Member:
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 31})
+
+
+_MAGIC: tuple[tuple[bytes, str, Callable[[], _Member]], ...] = (
     (b"\x1f\x8b", "gzip", _gzip),
     (b"\x28\xb5\x2f\xfd", "zstd", _zstd),
     *(
@@ -74,9 +97,8 @@ _MAGIC: tuple[tuple[bytes, str, Callable[[], Any]], ...] = (
 )
 _MAGIC_BYTES = max(len(magic) for magic, *_ in _MAGIC)
 _DAMAGE: tuple[type[Exception], ...] = (
-    isal_zlib.error,  # type: ignore[assignment]
-    zlib.error,
-    zstandard.ZstdError,
+    igzip_lib.error,  # type: ignore[assignment]
+    zstd.ZstdError,
     lzma.LZMAError,
     OSError,
     EOFError,
@@ -130,9 +152,9 @@ def _descriptor(raw: BinaryIO) -> int | None:
 class _Compressed:
     """Compressed members one after another, decompressed as they are asked for."""
 
-    def __init__(self, raw: BinaryIO, head: bytes, kind: str, make: Callable[[], Any]) -> None:
+    def __init__(self, raw: BinaryIO, head: bytes, kind: str, make: Callable[[], _Member]) -> None:
         self._raw, self._rest, self.compression, self._make = raw, head, kind, make
-        self._member: Any = make()
+        self._member = make()
         self._out: list[bytes] = []
         self._held = 0
         self._damage: Broken | None = None
@@ -153,7 +175,7 @@ class _Compressed:
         """Decompress until there is so much; False where a pipe has nothing at the moment and there is nothing."""
         is_waiting = False
         while self._held < size and not self._is_done and not is_waiting:
-            is_waiting = not self._step()
+            is_waiting = not self._step(min(size, _SWOLLEN))
         if not self._held and self._damage and not is_waiting:
             raise self._damage
         return bool(self._held) or not is_waiting
@@ -169,21 +191,24 @@ class _Compressed:
     def skip(self, size: int, /) -> int:
         return _read_away(self, size)
 
-    def _step(self) -> bool:
-        """Decompress a little; False where a pipe has nothing at the moment."""
+    def _step(self, most: int) -> bool:
+        """Decompress to so many bytes at most; False where a pipe has nothing at the moment."""
         try:
+            if not self._member.needs_input and not self._member.eof:
+                self._feed(b"", most)
+                return True
             data, self._rest = (self._rest or self._raw.read(_FEED)), b""
             if data is None:
                 return False
             if data:
-                self._feed(data)
+                self._feed(data, most)
             else:
                 self._end()
         except _DAMAGE as error:
             self._stop(f"the {self.compression} data is damaged ({error})")
         return True
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes, most: int) -> None:
         if self._member.eof:
             data = data.lstrip(b"\0")  # xz and tar pad with zeros
             if not data:
@@ -192,7 +217,7 @@ class _Compressed:
                 self._stop(f"what follows the {self.compression} data is none: it was left out")
                 return
             self._member = self._make()
-        if got := self._member.decompress(data):
+        if got := self._member.decompress(data, most):
             self._out.append(got)
             self._held += len(got)
         if self._member.eof:
@@ -234,7 +259,7 @@ def open_text(raw: BinaryIO) -> Text:
     """Wrap a raw byte stream so that it reads as text, whatever it is compressed with; raises `Broken`."""
     try:
         head = b""
-        while len(head) < _MAGIC_BYTES and (more := raw.read(_FEED)):
+        while len(head) < _MAGIC_BYTES and (more := raw.read(_MAGIC_BYTES - len(head))):
             head += more
     except OSError as error:
         raise Broken(f"cannot be read: {why(error)}") from error
