@@ -27,8 +27,11 @@ else:
 _FEED = 128 << 10
 """Compressed bytes read at once."""
 
-_SWOLLEN = 1 << 20
-"""Bytes that decompressing them may give at once, however highly they are compressed."""
+_AT_ONCE = 32 << 10
+"""Bytes of text that come of them at once at most: of more, Python's own libraries join parts of this size."""
+
+_AT_ONCE_GZIP = 1 << 20
+"""The same for isal, which knows no parts."""
 
 _ENDING = 64 << 10
 """Bytes at the end of a piece in which its last newline is looked for before it is read."""
@@ -86,14 +89,14 @@ def _zstd() -> _Member:
     return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 31})
 
 
-_MAGIC: tuple[tuple[bytes, str, Callable[[], _Member]], ...] = (
-    (b"\x1f\x8b", "gzip", _gzip),
-    (b"\x28\xb5\x2f\xfd", "zstd", _zstd),
+_MAGIC: tuple[tuple[bytes, str, Callable[[], _Member], int], ...] = (
+    (b"\x1f\x8b", "gzip", _gzip, _AT_ONCE_GZIP),
+    (b"\x28\xb5\x2f\xfd", "zstd", _zstd, _AT_ONCE),
     *(
-        (bytes([low]) + b"\x2a\x4d\x18", "zstd", _zstd) for low in range(0x50, 0x60)
+        (bytes([low]) + b"\x2a\x4d\x18", "zstd", _zstd, _AT_ONCE) for low in range(0x50, 0x60)
     ),  # skippable: what pzstd begins with
-    (b"BZh", "bzip2", bz2.BZ2Decompressor),
-    (b"\xfd7zXZ\x00", "xz", lzma.LZMADecompressor),
+    (b"BZh", "bzip2", bz2.BZ2Decompressor, _AT_ONCE),
+    (b"\xfd7zXZ\x00", "xz", lzma.LZMADecompressor, _AT_ONCE),
 )
 _MAGIC_BYTES = max(len(magic) for magic, *_ in _MAGIC)
 _DAMAGE: tuple[type[Exception], ...] = (
@@ -152,8 +155,8 @@ def _descriptor(raw: BinaryIO) -> int | None:
 class _Compressed:
     """Compressed members one after another, decompressed as they are asked for."""
 
-    def __init__(self, raw: BinaryIO, head: bytes, kind: str, make: Callable[[], _Member]) -> None:
-        self._raw, self._rest, self.compression, self._make = raw, head, kind, make
+    def __init__(self, raw: BinaryIO, head: bytes, kind: str, make: Callable[[], _Member], at_once: int) -> None:
+        self._raw, self._rest, self.compression, self._make, self._at_once = raw, head, kind, make, at_once
         self._member = make()
         self._out: list[bytes] = []
         self._held = 0
@@ -175,7 +178,7 @@ class _Compressed:
         """Decompress until there is so much; False where a pipe has nothing at the moment and there is nothing."""
         is_waiting = False
         while self._held < size and not self._is_done and not is_waiting:
-            is_waiting = not self._step(min(size, _SWOLLEN))
+            is_waiting = not self._step(min(size, self._at_once))
         if not self._held and self._damage and not is_waiting:
             raise self._damage
         return bool(self._held) or not is_waiting
@@ -234,7 +237,7 @@ class _Compressed:
 
 def _begins(kind: str, data: bytes) -> bool:
     """Say whether data begins another member of its kind, as far as it goes."""
-    return any(data.startswith(magic[: len(data)]) for magic, name, _ in _MAGIC if name == kind)
+    return any(data.startswith(magic[: len(data)]) for magic, name, *_ in _MAGIC if name == kind)
 
 
 def _read_away(text: Text, size: int) -> int:
@@ -263,9 +266,9 @@ def open_text(raw: BinaryIO) -> Text:
             head += more
     except OSError as error:
         raise Broken(f"cannot be read: {why(error)}") from error
-    for magic, kind, make in _MAGIC:
+    for magic, kind, make, at_once in _MAGIC:
         if head.startswith(magic):
-            return _Compressed(raw, head, kind, make)
+            return _Compressed(raw, head, kind, make, at_once)
     return _Plain(raw, head)
 
 
