@@ -33,22 +33,35 @@ _OTHER_GATEWAYS = re.compile(r"(?:http|grpc|tls|tcp|udp)route/.*|[a-z0-9-]+/[a-z
 _SERVER_NAME = re.compile(r"outbound_\.\d+_\.")
 
 
+_SIDES = ("inbound", "outbound", "unknown")
+_REPORTERS = ("sidecar", "gateway", "waypoint", "unknown")
+
+
+def _told(is_inbound: bool, is_outbound: bool, is_gateway: bool, is_waypoint: bool) -> tuple[str, str]:
+    """Say direction and reporter of a line by what is known of it."""
+    direction = "inbound" if is_inbound else "outbound" if is_outbound else "unknown"
+    if is_waypoint:
+        return direction, "waypoint"
+    return direction, {"inbound": "sidecar", "outbound": "gateway" if is_gateway else "sidecar"}.get(
+        direction, "unknown"
+    )
+
+
+_VERDICTS = [_told(*(bool(facts >> place & 1) for place in range(4))) for facts in range(16)]
+"""What every combination of those facts, one bit each, tells."""
+
+
 def decide(rows: pa.Table, parsed: pa.Table) -> pa.Table:
     """Return the lake's rows with `direction` and `reporter` filled in; `parsed` is what they were made of."""
-    facts = _Facts(rows, parsed)
-    gateway = facts.is_gateway()
-    inbound, outbound = facts.is_inbound(), facts.is_outbound()
-    direction = np.full(len(inbound), 2, np.int8)
-    direction[outbound | (gateway & ~facts.is_tunnel)] = 1
-    direction[inbound] = 0
-    reporter = np.zeros(len(inbound), np.int8)
-    reporter[gateway & (direction == 1)] = 1
-    reporter[direction == 2] = 3
-    reporter[facts.is_waypoint] = 2
-    directions = ["inbound", "outbound", "unknown"]
-    reporters = ["sidecar", "gateway", "waypoint", "unknown"]
-    for name, codes, names in (("direction", direction, directions), ("reporter", reporter, reporters)):
-        coded = pa.DictionaryArray.from_arrays(codes.astype(np.int32), names, safe=False)
+    known = _Facts(rows, parsed)
+    gateway = known.is_gateway()
+    is_outbound = known.is_outbound() | (gateway & ~known.is_tunnel)
+    facts = np.zeros(rows.num_rows, np.uint8)
+    for place, mask in enumerate((known.is_inbound(), is_outbound, gateway, known.is_waypoint)):
+        facts |= mask.view(np.uint8) << place
+    for which, (name, values) in enumerate((("direction", _SIDES), ("reporter", _REPORTERS))):
+        codes = np.array([values.index(verdict[which]) for verdict in _VERDICTS], np.int32).take(facts)
+        coded = pa.DictionaryArray.from_arrays(codes, values, safe=False)
         rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), coded)
     return rows
 

@@ -127,8 +127,14 @@ def remove(lake: Lake, names: Iterable[str]) -> None:
 
 _CODED = [field.name for field in ACCESS_LOGS if pa.types.is_dictionary(field.type)]
 
-_DICTIONARY = [*_CODED, "path", "x_forwarded_for", "cluster_port", "extra"]
-"""Columns of few distinct values, mostly; for the others a dictionary is a waste."""
+_DICTIONARY = [*_CODED, "cluster_port"]
+"""Columns of few distinct values."""
+
+_REPEATING = ("path", "x_forwarded_for", "extra")
+"""Columns of few distinct values in one mesh and of many in another, where a dictionary is a waste."""
+
+_SAMPLE = 4096
+"""Rows, which stand in the order of `_TOGETHER`, from the middle of a file that tell whether values repeat."""
 
 _ENCODING = {
     "started_at": "DELTA_BINARY_PACKED",
@@ -153,12 +159,13 @@ _FALSE_POSITIVES = 0.01
 def _write(path: Path, table: pa.Table) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     names = table.schema.names
+    repeating = [name for name in _REPEATING if name in names and _repeats(table[name])]
     pq.write_table(
         table,
         path,
         compression={name: _COMPRESSION.get(name, "zstd") for name in names},
         row_group_size=ROW_GROUP,
-        use_dictionary=[name for name in _DICTIONARY if name in names],
+        use_dictionary=[*repeating, *(name for name in _DICTIONARY if name in names)],
         column_encoding={name: encoding for name, encoding in _ENCODING.items() if name in names} or None,
         write_statistics=[name for name in _STATISTICS if name in names],
         # an id stands anywhere in its hour: without a filter a lookup would read all ids of the lake
@@ -166,6 +173,12 @@ def _write(path: Path, table: pa.Table) -> None:
         if "request_id" in names
         else None,
     )
+
+
+def _repeats(column: pa.ChunkedArray) -> bool:
+    """Say whether the values of a column occur more than twice, by a sample."""
+    sample = column.slice(max(0, (len(column) - _SAMPLE) // 2), _SAMPLE)
+    return bool(pc.count_distinct(sample).as_py() * 2 < len(sample))
 
 
 def _sync(files: Iterable[Path]) -> None:
