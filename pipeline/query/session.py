@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -43,9 +43,15 @@ MEMORY = 3 << 30
 LARGE_BYTES = 16 << 20
 """Bytes of Parquet, some half a million lines, from which on a session's tables are kept in a file."""
 
+SLICE_BYTES = 128 << 20
+"""Bytes of Parquet, some two million lines, of which wide rows are made at once: joining more would not fit into memory,
+and takes six times as long by way of temporary files."""
+
 _LINE_ID = Column("line_id", "bigint")
-_PLACE = "*, (file_index::bigint << 32) + file_row_number as line_id"
-"""A line's number in this session: joining by it costs a fraction of joining by source and line number."""
+_FILE_BITS = 32
+_PLACE = f"*, (file_index::bigint << {_FILE_BITS}) + file_row_number as line_id"
+"""A line's number in this session: joining by it costs a fraction of joining by source and line number. Files are in the
+order of their hours."""
 
 _CATALOG = re.compile(r"(?i)\b(duckdb_|information_schema|pg_)")
 """Where DuckDB keeps the comments on tables and columns: nobody else sees them."""
@@ -59,6 +65,14 @@ class Window:
 
     since: datetime | None = None
     until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of access logs that a session reads."""
+
+    hour: datetime
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -81,7 +95,7 @@ class Session:
     comments: dict[tuple[str, str], str]
     window: Window
     scratch: tempfile.TemporaryDirectory[str]
-    is_large: bool
+    files: list[File]
     datasets: dict[str, Callable[[], None]]
     """What makes the tables over the lake's files, and the seeds, by name: those that nothing has asked for yet."""
     built: set[str] = field(default_factory=set)
@@ -214,13 +228,36 @@ class Session:
             self.datasets.pop(name)()
 
     def _is_kept_in_a_file(self, model: Model) -> bool:
-        return self.is_large and model.name in WIDE
+        return is_large(self.files) and model.name in WIDE
 
     def _write(self, model: Model) -> None:
-        file = str(Path(self.scratch.name) / f"{model.name}.parquet")
+        """Write a wide model's rows, slice by slice of the lines' numbers, to files that its view reads."""
+        folder = Path(self.scratch.name) / model.name
+        folder.mkdir()
         select = without_semicolon(model.sql)
-        self.connection.execute(f"copy ({select}) to {quoted(file)} (format parquet, compression snappy)")
-        self.connection.execute(f"create view {model.name} as from read_parquet({quoted(file)})")
+        for number, (first, end) in enumerate(slices(self.files)):
+            self._look_at(first << _FILE_BITS, end << _FILE_BITS)
+            file = quoted(str(folder / f"{number}.parquet"))
+            self.connection.execute(f"copy ({select}) to {file} (format parquet, parquet_version v2, compression snappy)")
+        self.connection.execute(f"create view {model.name} as from read_parquet({quoted(f'{folder}/*.parquet')})")
+
+    def _look_at(self, first: int, end: int) -> None:
+        """Have `calls` made of the pairs with these numbers alone, and of the hours in which their lines stand."""
+        files = self.connection.execute(
+            f"""select
+                min(least(client_line_id, server_line_id)) >> {_FILE_BITS},
+                max(greatest(client_line_id, server_line_id)) >> {_FILE_BITS},
+            from line_pairs where coalesce(client_line_id, server_line_id) between $first and $last""",  # noqa: S608
+            {"first": first, "last": end - 1},
+        ).fetchall()[0]
+        since, until = (self.files[file].hour if file is not None else self.files[0].hour for file in files)
+        for name, value in (
+            ("first_line_id", first),
+            ("last_line_id", end - 1),
+            ("lines_since", since),
+            ("lines_until", until + timedelta(hours=1)),
+        ):
+            self.connection.execute(f"set variable {name} = $value", {"value": value})
 
     def _build_own(self, model: Model, create: str) -> None:
         """Make the table of a user's model. Raises `QueryError`, with its file, where it fails or its key is none."""
@@ -246,6 +283,21 @@ class Session:
                 meaning = quoted(self.meaning(model.name, column))
                 self.connection.execute(f'comment on column {model.name}."{column}" is {meaning}')
         self.commented |= self.built
+
+
+def is_large(files: Sequence[File]) -> bool:
+    """Say whether a session over these files keeps its tables in a file."""
+    return sum(file.size_bytes for file in files) > LARGE_BYTES
+
+
+def slices(files: Sequence[File]) -> Iterator[tuple[int, int]]:
+    """Yield the first file of each slice and the one behind its last."""
+    first, held = 0, 0
+    for number, file in enumerate(files):
+        held += file.size_bytes
+        if held >= SLICE_BYTES or number == len(files) - 1:
+            yield first, number + 1
+            first, held = number + 1, 0
 
 
 @contextmanager
@@ -278,18 +330,19 @@ def open_session(
     lake = layout.open_lake(root)
     ledger = read_ledger(lake)
     span = lines or Window(window.since and window.since - MARGIN, window.until and window.until + MARGIN)
-    files = [name for name in ledger.files("access_logs") if layout.overlaps(name, span.since, span.until)]
+    names = [name for name in ledger.files("access_logs") if layout.overlaps(name, span.since, span.until)]
+    names.sort(key=layout.hour_of)
+    files = [File(layout.hour_of(name), (lake.root / name).stat().st_size) for name in names]
     with ExitStack() as opened:
         scratch = tempfile.TemporaryDirectory(prefix="meshlog-")
         opened.callback(scratch.cleanup)
-        is_large = sum((lake.root / file).stat().st_size for file in files) > LARGE_BYTES
-        connection = _connect(Path(scratch.name), is_large)
+        connection = _connect(Path(scratch.name), is_large(files))
         opened.callback(connection.close)
         connection.execute(f"set timezone = {quoted(timezone)}")
         # DuckDB would draw it on stdout, in the midst of the answer, whenever a query takes some seconds
         connection.execute("set enable_progress_bar = false")
-        _create_lines(connection, "lake_access_logs", lake.root, files, (*ACCESS_LOGS, _LINE_ID), _PLACE)
-        if lines and files:
+        _create_lines(connection, "lake_access_logs", lake.root, names, (*ACCESS_LOGS, _LINE_ID), _PLACE)
+        if lines and names:
             _keep_lines(connection, lines)
         datasets: dict[str, Callable[[], None]] = {
             name: partial(_create_lines, connection, name, lake.root, ledger.files(dataset), columns)
@@ -303,10 +356,10 @@ def open_session(
         )
         for name, path in seeds().items():
             datasets[name] = partial(_create_seed, connection, name, path, Path(scratch.name))
-        linked = layout.linked_folders(lake.root, chain(files, *map(ledger.files, ("quarantine", *MESH))))
+        linked = layout.linked_folders(lake.root, chain(names, *map(ledger.files, ("quarantine", *MESH))))
         lock_down(connection, [lake.root, *linked, Path(scratch.name)])
         models, comments = load_models(), load_comments()
-        session = Session(root, timezone, connection, models, comments, window, scratch, is_large, datasets)
+        session = Session(root, timezone, connection, models, comments, window, scratch, files, datasets)
         if own_folder:
             _add_own(session, own_folder)
         opened.pop_all()
@@ -328,12 +381,12 @@ def _add_own(session: Session, folder: Path) -> None:
     in_order(session.models, models)
 
 
-def _connect(scratch: Path, is_large: bool) -> duckdb.DuckDBPyConnection:
+def _connect(scratch: Path, has_file: bool) -> duckdb.DuckDBPyConnection:
     """Open a database for a session's tables, that takes no more memory than `MEMORY`.
 
     In a file DuckDB compresses tables as it writes them, to a tenth; few lines are answered sooner without one.
     """
-    database = scratch / "session.duckdb" if is_large else ":memory:"
+    database = scratch / "session.duckdb" if has_file else ":memory:"
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     config = CONFIG | {
         "temp_directory": str(scratch),

@@ -1,6 +1,7 @@
 -- one row per attempt of a call with what both sides logged; the client's figures stand on the last attempt only
 -- key: hop_number
 -- Joins of millions of rows cost half as much by numbers: hop_number is hop_id as a number, call_number that of a line.
+-- Of a day it is made slice by slice, which the variables set: two joins of all its wide rows would not fit into memory.
 with
 
 pairs as (
@@ -8,6 +9,9 @@ pairs as (
         *,
         attempt = attempts as is_last_attempt,
     from line_pairs
+    where
+        coalesce(client_line_id, server_line_id)
+        between coalesce(getvariable('first_line_id'), 0) and coalesce(getvariable('last_line_id'), 9223372036854775807)
 ),
 
 lines as not materialized (
@@ -64,6 +68,9 @@ lines as not materialized (
             end, ':\d+$', ''
         ) as client_address,
     from access_logs_around
+    where
+        started_at >= coalesce(getvariable('lines_since'), '-infinity'::timestamptz)
+        and started_at < coalesce(getvariable('lines_until'), 'infinity'::timestamptz)
 ),
 
 sides as (
