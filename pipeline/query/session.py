@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 MARGIN = timedelta(minutes=5)
 """How far around the window lines are read, so that calls at its edges find their other side."""
 
-MEMORY = 3 << 30
+MEMORY = 3400 << 20
 """Bytes that DuckDB takes at most before it puts what it works on into temporary files."""
 
 LARGE_BYTES = 16 << 20

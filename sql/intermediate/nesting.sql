@@ -10,8 +10,8 @@ keyed as (
     select
         *,
         case
-            when length(request_id) = 36 then left(request_id, 14) || '_' || substr(request_id, 16)
-            else request_id
+            when length(request_id) = 36 then hash(left(request_id, 14), substr(request_id, 16))
+            else hash(request_id)
         end as key,
     from calls
     where request_id is not null

@@ -137,6 +137,7 @@ steps as (
         placed.parent_number,
         placed.began_at,
         placed.ended_at,
+        placed.self_ms,
         placed.is_repeat,
         is_beside is null as is_waited_for,
     from placed
@@ -149,6 +150,8 @@ descended as (
         last_number as trace_number,
         hop_number,
         parent_number,
+        began_at,
+        self_ms,
         0 as depth,
         -- its last attempt's line covers all of the call
         is_last_attempt as is_critical,
@@ -162,6 +165,8 @@ descended as (
         descended.trace_number,
         steps.hop_number,
         steps.parent_number,
+        steps.began_at,
+        steps.self_ms,
         descended.depth + 1 as depth,
         descended.is_critical and steps.is_waited_for as is_critical,
         descended.is_repeat or steps.is_repeat as is_repeat,
@@ -197,8 +202,8 @@ joined as (
         descended.trace_number,
         descended.parent_number,
         descended.depth,
-        placed.began_at,
-        placed.self_ms,
+        descended.began_at,
+        descended.self_ms,
         descended.is_critical,
         case
             when descended.is_critical
@@ -207,7 +212,6 @@ joined as (
         end as critical_ms,
         descended.is_repeat,
     from descended
-    inner join placed using (hop_number)
     left join waits_below using (hop_number)
 )
 

@@ -6,10 +6,15 @@ places as (
     select * from trace_places
 ),
 
--- what went wrong is asked of few hops, and the rest of those that began a trace: all of a day's would not fit into memory
-hops as (
-    select * from numbered_hops
-    where cause is not null or hop_number in (select trace_number from places)
+-- what went wrong is asked of few hops: all of a day's would not fit into memory
+failed as (
+    select
+        hop_number,
+        cause,
+        candidates,
+        culprit_service,
+    from numbered_hops
+    where hop_number in (select hop_number from blames) and cause is not null
 ),
 
 calls_in_window as not materialized (
@@ -147,7 +152,7 @@ verdicts as (
             {'cause': cause, 'candidates': candidates, 'culprit_service': culprit_service}, began_at
         ) as first_verdict,
     from places
-    inner join (select *, from hops where cause is not null) using (hop_number)
+    inner join failed using (hop_number)
     group by trace_number
 ),
 
@@ -168,7 +173,7 @@ flagged as (
 
 joined as (
     select
-        root.hop_id as trace_id,
+        format('{:016x}', root.hop_number) as trace_id,
         root.request_id,
         places.began_at as started_at,
         coalesce(root.client_duration_ms, root.server_duration_ms) as duration_ms,
@@ -181,16 +186,17 @@ joined as (
         summed.services,
         coalesce(root.client_response_code, root.server_response_code) as response_code,
         root.is_error,
-        coalesce(root.cause, first_verdict.cause) as cause,
-        case when root.cause is null then first_verdict.candidates else root.candidates end as candidates,
-        case when root.cause is null then first_verdict.culprit_service else root.culprit_service end as culprit_service,
+        coalesce(failed.cause, first_verdict.cause) as cause,
+        case when failed.cause is null then first_verdict.candidates else failed.candidates end as candidates,
+        case when failed.cause is null then first_verdict.culprit_service else failed.culprit_service end as culprit_service,
         flagged.flags,
         not coalesce(misses_a_side, false) and broken_traces.trace_number is null
             and guessed_traces.trace_number is null as is_complete,
         format('{:016x}', inferred_parent_number) as inferred_parent_hop_id,
         inferred_confidence,
     from places
-    inner join hops as root using (hop_number)
+    inner join calls as root using (hop_number)
+    left join failed using (hop_number)
     inner join summed using (trace_number)
     left join verdicts using (trace_number)
     left join flagged using (trace_number)
