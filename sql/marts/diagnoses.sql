@@ -3,9 +3,16 @@
 -- A call that only passed a failure on is not counted: every finding counts the calls where its failure began.
 with
 
--- all columns of all hops would not fit into memory; each step takes the few that it needs
-hops as not materialized (
-    select * from hops
+-- few calls go wrong: of a day's, only they and those that they point to are looked at
+concerned as (
+    select hop_number from blames
+    union
+    select culprit_number as hop_number from blames
+),
+
+hops as materialized (
+    select * from numbered_hops
+    where hop_number in (select hop_number from concerned)
 ),
 
 -- where failures began, with the cause that the calls above them were given
@@ -33,10 +40,16 @@ last_attempts as (
         client_source as last_source,
         client_line_number as last_line_number,
         client_response_code as last_response_code,
-        client_flags as last_flags,
+        client_response_flags as last_flags,
         client_response_code_details as last_response_code_details,
-    from hops
-    where client_source is not null and attempt = attempts
+    from calls
+    cross join session_window
+    where
+        is_last_attempt
+        and client_source is not null
+        and (since is null or started_at >= since)
+        and (until is null or started_at < until)
+        and call_number in (select call_number from calls where hop_number in (select hop_number from concerned))
 ),
 
 findings as (
@@ -53,7 +66,7 @@ findings as (
         case when last_source is not null then concat_ws(
             ' ',
             last_response_code,
-            nullif(array_to_string(last_flags, ','), ''),
+            nullif(last_flags, ''),
             last_response_code_details
         ) end as client_evidence,
         case when server_source is not null then concat_ws(
@@ -124,8 +137,12 @@ edge_calls as (
         client_service,
         service,
         count(*) as calls,
-    from hops
-    where attempt = attempts
+    from calls
+    cross join session_window
+    where
+        is_last_attempt
+        and (since is null or started_at >= since)
+        and (until is null or started_at < until)
     group by client_service, service
 ),
 
