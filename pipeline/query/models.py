@@ -27,7 +27,7 @@ LAYERS = ("staging", "intermediate", "marts")
 INTERNAL = ("access_logs_around", "numbered_hops")
 """Models that only other models read."""
 
-VIEWS = ("numbered_hops", "hops", "trace_spans")
+VIEWS = ("calls_in_window", "numbered_hops", "hops", "trace_spans")
 """Models above staging that are cheap to put together anew: their many columns written out again would cost more."""
 
 WIDE = ("calls",)

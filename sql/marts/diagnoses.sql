@@ -42,13 +42,10 @@ last_attempts as (
         client_response_code as last_response_code,
         client_response_flags as last_flags,
         client_response_code_details as last_response_code_details,
-    from calls
-    cross join session_window
+    from calls_in_window
     where
         is_last_attempt
         and client_source is not null
-        and (since is null or started_at >= since)
-        and (until is null or started_at < until)
         and call_number in (select call_number from calls where hop_number in (select hop_number from concerned))
 ),
 
@@ -137,12 +134,8 @@ edge_calls as (
         client_service,
         service,
         count(*) as calls,
-    from calls
-    cross join session_window
-    where
-        is_last_attempt
-        and (since is null or started_at >= since)
-        and (until is null or started_at < until)
+    from calls_in_window
+    where is_last_attempt
     group by client_service, service
 ),
 

@@ -15,7 +15,7 @@ calls as (
         is_error,
         client_started_at,
         client_upstream_service_time_ms as waited_ms,
-    from hops
+    from calls_in_window
     where service is not null and upstream_host is not null and client_started_at is not null
 ),
 

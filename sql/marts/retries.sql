@@ -4,32 +4,36 @@
 -- Two tries on each of three edges in a row are eight calls of the last service: chain_attempts_per_call says so.
 with
 
-hops as not materialized (
-    select * from hops
+attempts_made as not materialized (
+    select
+        *,
+        contains(',' || client_response_flags || ',', ',URX,') as is_limit_reached,
+    from calls_in_window
+    where client_source is not null and service is not null
 ),
 
 -- most calls have one attempt, and nothing to gather
-calls as (
+calls_made as (
     select
         client_service,
         service,
         attempts,
         is_error,
-        list_contains(client_flags, 'URX') as is_limit_reached,
+        is_limit_reached,
         0 as earlier_attempts_ms,
-    from hops
-    where client_source is not null and service is not null and attempts = 1
+    from attempts_made
+    where attempts = 1
     union all
     select
         client_service,
         service,
         max(attempts) as attempts,
-        bool_or(is_error) filter (where attempt = attempts) as is_error,
-        bool_or(list_contains(client_flags, 'URX')) filter (where attempt = attempts) as is_limit_reached,
-        coalesce(sum(server_duration_ms) filter (where attempt < attempts), 0) as earlier_attempts_ms,
-    from hops
-    where client_source is not null and service is not null and attempts > 1
-    group by call_id, client_service, service
+        bool_or(is_error) filter (where is_last_attempt) as is_error,
+        bool_or(is_limit_reached) filter (where is_last_attempt) as is_limit_reached,
+        coalesce(sum(server_duration_ms) filter (where not is_last_attempt), 0) as earlier_attempts_ms,
+    from attempts_made
+    where attempts > 1
+    group by call_number, client_service, service
 ),
 
 edges as (
@@ -44,7 +48,7 @@ edges as (
         count(*) filter (where is_limit_reached) as limit_reached,
         sum(earlier_attempts_ms)::bigint as earlier_attempts_ms,
         sum(attempts) / count(*) as attempts_per_call,
-    from calls
+    from calls_made
     group by client_service, service
 ),
 
@@ -53,7 +57,8 @@ chains as (
         client_service,
         service,
         count(*) / nullif(count(*) filter (where not is_repeat), 0) as chain_attempts_per_call,
-    from trace_spans
+    from trace_places
+    inner join calls using (hop_number)
     where service is not null
     group by client_service, service
 ),

@@ -4,8 +4,8 @@ with
 
 calls as (
     select *
-    from hops
-    where service is not null and attempt = attempts
+    from calls_in_window
+    where service is not null and is_last_attempt
 ),
 
 edges as (

@@ -17,14 +17,6 @@ failed as (
     where hop_number in (select hop_number from blames) and cause is not null
 ),
 
-calls_in_window as not materialized (
-    select calls.* from calls
-    cross join session_window
-    where
-        (since is null or started_at >= since)
-        and (until is null or started_at < until)
-),
-
 -- a pod that began a request while it served another one has probably not passed the request id on
 begun_by_pods as (
     select
