@@ -24,7 +24,7 @@ server_times as (
     select
         service,
         quantile_cont(server_duration_ms, 0.99) as server_p99_ms,
-    from hops
+    from calls_in_window
     where server_duration_ms is not null and service in (select service from diagnosed)
     group by service
 ),
@@ -39,7 +39,7 @@ changes as (
             {'moment_at': client_started_at, 'change': 1},
             {'moment_at': client_ended_at + interval 1 microsecond, 'change': -1}
         ], recursive := true),
-    from hops
+    from calls_in_window
     where
         attempt = attempts
         and client_started_at is not null

@@ -10,7 +10,8 @@ findings as (
 roots as (
     select hops.culprit_hop_id
     from traces
-    inner join hops on traces.trace_id = hops.hop_id
+    -- by number: the ids of all hops would have to be written for it
+    inner join numbered_hops as hops on ('0x' || traces.trace_id)::ubigint = hops.hop_number
     where traces.is_error
 ),
 
@@ -23,7 +24,7 @@ failed as (
         hops.cluster_subset,
         count(*) as failed_requests,
     from roots
-    inner join hops on roots.culprit_hop_id = hops.hop_id
+    inner join numbered_hops as hops on ('0x' || roots.culprit_hop_id)::ubigint = hops.hop_number
     group by all
 ),
 

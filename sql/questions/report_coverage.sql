@@ -22,8 +22,8 @@ counted as (
         count(*) filter (
             where is_error and (link in ('address', 'endpoint') or (link = 'client_only' and upstream_host is null))
         ) as failed_whole,
-    from hops
-    where attempt = attempts
+    from calls_in_window
+    where is_last_attempt
 ),
 
 -- a gRPC call may fail with a status that the caller's line does not show
