@@ -1,11 +1,14 @@
 """The models keep what their files promise: grain, key, comments, and an answer on any lake."""
 
+import json
 from pathlib import Path
 
 import pytest
+from ingesting import TYPED
 
+from pipeline.ingest.load import load
 from pipeline.query.models import INTERNAL, load_comments, load_models, question, seeds
-from pipeline.query.session import Window, open_session
+from pipeline.query.session import Window, open_session, slices
 from pipeline.query.statements import named_in
 from tests.mesh.laws import LAWS
 
@@ -258,6 +261,32 @@ def test_a_large_lake_answers_as_a_small_one_does(samples_lake, session, monkeyp
         for rows in ("from hops order by hop_id", "from traces order by trace_id"):
             assert large.rows(rows) == session.rows(rows)
         assert large.rows("select comment from duckdb_views() where view_name = 'calls'")[0]["comment"]
+
+
+def test_a_day_made_in_slices_is_the_day(tmp_path, monkeypatch):
+    """Calls are made an hour at a time where a day is large: those with a line in each of two hours are whole, too."""
+    client = TYPED | {"upstream_host": "10.0.0.2:80", "upstream_local_address": "10.0.0.1:4000"}
+    server = TYPED | {
+        "upstream_cluster": "inbound|80||",
+        "downstream_local_address": "10.0.0.2:80",
+        "downstream_remote_address": "10.0.0.1:4000",
+    }
+    begins = ["09:59:59.999", "10:00:00.001", "10:59:59.998", "11:30:00.000", "12:59:59.999", "13:00:00.002"]
+    texts = [
+        json.dumps((client, server)[at % 2] | {"request_id": f"id-{at // 2}", "start_time": f"2026-11-22T{began}Z"})
+        for at, began in enumerate(begins)
+    ]
+    (tmp_path / "day.log").write_text("\n".join(texts))
+    load([tmp_path / "day.log"], tmp_path / "lake")
+    with open_session(tmp_path / "lake") as whole:
+        hops, traces = (whole.rows(rows) for rows in ("from hops order by hop_id", "from traces order by trace_id"))
+    for name in ("LARGE_BYTES", "SLICE_BYTES"):
+        monkeypatch.setattr(f"pipeline.query.session.{name}", 0)
+    with open_session(tmp_path / "lake") as sliced:
+        assert sliced.rows("from hops order by hop_id") == hops
+        assert sliced.rows("from traces order by trace_id") == traces
+        assert len(list(slices(sliced.files))) == 5
+    assert [hop["link"] for hop in hops].count("address") == 2
 
 
 def test_a_window_keeps_pairs_at_its_edges(samples_lake):

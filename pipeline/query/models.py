@@ -24,8 +24,8 @@ _TABLES = re.compile(rf"(?i)\b(?:from|join)\s+({_TABLE}(?:\s*,\s*{_TABLE})*)")
 """The tables that a model names, with aliases, in quotes and in lists, too."""
 
 LAYERS = ("staging", "intermediate", "marts")
-INTERNAL = ("access_logs_around", "numbered_hops")
-"""Models that only other models read."""
+INTERNAL = ("access_logs_around", "calls_in_window", "numbered_hops")
+"""Models that only other models and the report's questions read."""
 
 VIEWS = ("calls_in_window", "numbered_hops", "hops", "trace_spans")
 """Models above staging that are cheap to put together anew: their many columns written out again would cost more."""

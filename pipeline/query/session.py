@@ -44,14 +44,14 @@ LARGE_BYTES = 16 << 20
 """Bytes of Parquet, some half a million lines, from which on a session's tables are kept in a file."""
 
 SLICE_BYTES = 128 << 20
-"""Bytes of Parquet, some two million lines, of which wide rows are made at once: joining more would not fit into memory,
-and takes six times as long by way of temporary files."""
+"""Bytes of Parquet, some four million lines, of which wide rows are made at once: joining more would not fit into
+memory, and takes six times as long by way of temporary files."""
 
 _LINE_ID = Column("line_id", "bigint")
 _FILE_BITS = 32
 _PLACE = f"*, (file_index::bigint << {_FILE_BITS}) + file_row_number as line_id"
-"""A line's number in this session: joining by it costs a fraction of joining by source and line number. Files are in the
-order of their hours."""
+"""A line's number in this session: joining by it costs a fraction of joining by source and line number. Files are in
+the order of their hours."""
 
 _CATALOG = re.compile(r"(?i)\b(duckdb_|information_schema|pg_)")
 """Where DuckDB keeps the comments on tables and columns: nobody else sees them."""
@@ -237,8 +237,10 @@ class Session:
         select = without_semicolon(model.sql)
         for number, (first, end) in enumerate(slices(self.files)):
             self._look_at(first << _FILE_BITS, end << _FILE_BITS)
-            file = quoted(str(folder / f"{number}.parquet"))
-            self.connection.execute(f"copy ({select}) to {file} (format parquet, parquet_version v2, compression snappy)")
+            target = (
+                f"{quoted(str(folder / f'{number}.parquet'))} (format parquet, parquet_version v2, compression snappy)"
+            )
+            self.connection.execute(f"copy ({select}) to {target}")
         self.connection.execute(f"create view {model.name} as from read_parquet({quoted(f'{folder}/*.parquet')})")
 
     def _look_at(self, first: int, end: int) -> None:
