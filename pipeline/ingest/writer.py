@@ -141,6 +141,8 @@ _ENCODING = {
     "line_number": "DELTA_BINARY_PACKED",
     "bytes_sent": "DELTA_BINARY_PACKED",
     "request_id": "DELTA_LENGTH_BYTE_ARRAY",
+    "upstream_local_address": "DELTA_BYTE_ARRAY",
+    "downstream_remote_address": "DELTA_BYTE_ARRAY",
 }
 """For columns without a dictionary that get smaller by it, or are written in half the time. BYTE_STREAM_SPLIT would be
 better for numbers, but DuckDB 1.5 cannot read it."""
