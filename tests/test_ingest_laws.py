@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,23 @@ def test_rows_outlive_the_arrays_that_they_were_scanned_into() -> None:
 
     assert rows.to_pylist() == before
     rows.validate(full=True)
+
+
+def test_a_line_that_no_longer_fitted_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is begun in arrays that are full, and whole in the next ones; the full ones are used again."""
+    monkeypatch.setattr("pipeline.ingest.scanner.TEXT_BYTES", 4096)
+    scanner = Scanner(DEFAULT)
+    filling = [json.dumps({**TYPED, "path": f"/{number:070}"}).encode() for number in range(200)]
+    lacking = {key: None if key in ("authority", "method", "protocol", "user_agent") else TYPED[key] for key in TYPED}
+    texts = [json.dumps({**lacking, "request_id": str(number)}).encode() for number in range(200)]
+    scanner.learn([*filling, *texts])
+    expected = odd.parse(texts, range(len(texts)), DEFAULT).rows.to_pylist()
+    scanner.scan(b"\n".join([*filling, b""]), range(len(filling)), 0)
+    (full,) = scanner.take()
+    scanner.reuse([replace(full, chunks=full.chunks[:1])])
+
+    for _ in range(2):  # the arrays that had been begun, and those that were full
+        assert [row for _, row in _scanned(texts, scanner)] == expected
 
 
 def test_cri_lines_are_scanned_until_one_is_partial() -> None:

@@ -112,8 +112,9 @@ def _new_chunk() -> Chunk:
 
 def _emptied(chunk: Chunk) -> Chunk:
     """Return a chunk's arrays as those of a new one."""
-    chunk.codes[:, : chunk.rows] = _MISSING
-    chunk.numbers[:, : chunk.rows] = _MISSING
+    touched = chunk.rows + 1  # the line that no longer fitted had been begun
+    chunk.codes[:, :touched] = _MISSING
+    chunk.numbers[:, :touched] = _MISSING
     return replace(chunk, rows=0)
 
 

@@ -178,7 +178,7 @@ def _write(path: Path, table: pa.Table) -> None:
 
 def _repeats(column: pa.ChunkedArray) -> bool:
     """Say whether the values of a column occur more than twice, by a sample."""
-    sample = column.slice(max(0, (len(column) - _SAMPLE) // 2), _SAMPLE)
+    sample = column.slice(max(0, (len(column) - _SAMPLE) // 2), _SAMPLE).drop_null()
     return bool(pc.count_distinct(sample).as_py() * 2 < len(sample))
 
 

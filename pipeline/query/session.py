@@ -233,7 +233,7 @@ class Session:
     def _write(self, model: Model) -> None:
         """Write a wide model's rows, slice by slice of the lines' numbers, to files that its view reads."""
         folder = Path(self.scratch.name) / model.name
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)  # a try before may have been interrupted
         select = without_semicolon(model.sql)
         for number, (first, end) in enumerate(slices(self.files)):
             self._look_at(first << _FILE_BITS, end << _FILE_BITS)
