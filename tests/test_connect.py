@@ -115,6 +115,15 @@ def test_tables_as_parquet(meshlog, samples_lake, tmp_path):
     assert "paired_lines" not in seen["tables"]
 
 
+def test_all_tables_as_parquet_answer_all_questions(meshlog, samples_lake, tmp_path):
+    """Also those that read what only models and questions do."""
+    file = tmp_path / "meshlog.sql"
+    meshlog("connect", "--lake", samples_lake, "--tables", tmp_path / "tables", "-o", file)
+    asked = [f"select count(*) > 0 from {name}()" for name in ("findings", "report_coverage", "worst_clusters")]
+
+    assert seen_by_a_client(file, *asked)["answers"] == ["[(True,)]"] * 3
+
+
 def test_names_from_strangers_stay_names(meshlog, tmp_path):
     """A quote in the lake's path, and an attack in a source's name, end neither a string nor a line."""
     folder = tmp_path / "o'brien; drop table hops; --\n"

@@ -216,6 +216,20 @@ def test_a_line_over_the_limit_is_a_block_of_its_own(
     assert b"".join(data for data, *_, cut in found if not cut) == b"a\nb\n" + just
 
 
+def test_what_stands_before_damage_is_kept_but_for_a_little(tmp_path: Path) -> None:
+    """A checksum that is wrong is seen at the end; what came before it is not lost with it."""
+    text = b"".join(b"a line of some length, the %dth\n" % number for number in range(10_000))
+    packed = bytearray(gzip.compress(text))
+    packed[-6] ^= 1
+    (tmp_path / "log.gz").write_bytes(packed)
+    kept: list[bytes] = []
+    with (tmp_path / "log.gz").open("rb", buffering=0) as raw, pytest.raises(Broken, match="damaged"):
+        kept.extend(block.data for block in blocks.blocks(open_text(raw)))
+
+    assert text.startswith(b"".join(kept))
+    assert len(b"".join(kept)) > len(text) - (80 << 10)
+
+
 def test_a_text_that_swells_is_read_in_pieces(tmp_path: Path) -> None:
     """A few KB of gzip that hold 300 MB of one line do not fill the memory."""
     import tracemalloc

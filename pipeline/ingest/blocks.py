@@ -30,8 +30,8 @@ _FEED = 128 << 10
 _AT_ONCE = 32 << 10
 """Bytes of text that come of them at once at most: of more, Python's own libraries join parts of this size."""
 
-_AT_ONCE_GZIP = 1 << 20
-"""The same for isal, which knows no parts."""
+_AT_ONCE_GZIP = 64 << 10
+"""The same for isal, which knows no parts. What comes at once with damage is lost with it, so it is not more."""
 
 _ENDING = 64 << 10
 """Bytes at the end of a piece in which its last newline is looked for before it is read."""

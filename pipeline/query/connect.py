@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline import __version__
-from pipeline.query.models import in_order
+from pipeline.query.models import INTERNAL, in_order, reads
 from pipeline.query.questions import Question
 from pipeline.query.session import Session
 from pipeline.query.statements import named, named_in, quoted, without_semicolon
@@ -43,10 +43,13 @@ def connecting_sql(
     if folder:
         staging = [model.name for model in models if model.layer == "staging"]
         needed = wanted | {model.name for model in in_order(session.models, staging)}
+        for model in models:
+            if model.name in INTERNAL and reads(model, session.models) <= needed:
+                needed.add(model.name)
         models = [model for model in models if model.name in needed]
     for model in models:
         kind, select = "table", without_semicolon(model.sql).strip().replace("sum_no_overflow(", "sum_bigint(")
-        if model.layer == "staging":
+        if model.layer == "staging" or (folder and model.name in INTERNAL):
             kind = "view"
         elif folder:
             file = folder.resolve() / f"{model.name}.parquet"

@@ -25,7 +25,7 @@ _TABLES = re.compile(rf"(?i)\b(?:from|join)\s+({_TABLE}(?:\s*,\s*{_TABLE})*)")
 
 LAYERS = ("staging", "intermediate", "marts")
 INTERNAL = ("access_logs_around", "calls_in_window", "numbered_hops")
-"""Models that only other models and the report's questions read."""
+"""Models that only other models and questions read."""
 
 VIEWS = ("calls_in_window", "numbered_hops", "hops", "trace_spans")
 """Models above staging that are cheap to put together anew: their many columns written out again would cost more."""
@@ -107,7 +107,7 @@ def in_order(models: dict[str, Model], wanted: Iterable[str]) -> list[Model]:
     while pending:
         name = pending.pop()
         if name not in needs:
-            needs[name] = _reads(models[name], models)
+            needs[name] = reads(models[name], models)
             pending.extend(needs[name])
     try:
         return [models[name] for name in TopologicalSorter(needs).static_order()]
@@ -116,7 +116,8 @@ def in_order(models: dict[str, Model], wanted: Iterable[str]) -> list[Model]:
         raise UsageError(f"{models[error.args[1][0]].path}:1: models read one another in a circle: {circle}") from error
 
 
-def _reads(model: Model, models: dict[str, Model]) -> set[str]:
+def reads(model: Model, models: dict[str, Model]) -> set[str]:
+    """Name the models that a model reads itself."""
     return {name for name in _after_from(model.sql) if name in models and name != model.name}
 
 
