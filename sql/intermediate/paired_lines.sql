@@ -96,7 +96,9 @@ servers as (
 ---------- both addresses: as many lines on either side pair in the order that brings starts, ends and service times
 ---------- nearest (squared: a sum of plain differences is the same for every order). Lines are written as calls end, so
 ---------- their order in the file tells more than whole milliseconds do, and another order has to be clearly nearer.
----------- With fewer lines on one side the server's line belongs to the last call that began before it.
+---------- With fewer lines on one side the server's line belongs to the last call that began before it; two milliseconds, which
+---------- clocks that were set right may still be off, count only where no call holds all of it (its last millisecond is
+---------- rounded on either side).
 
 address_clients as (
     select
@@ -160,15 +162,22 @@ address_in_order as (
 
 address_by_time as (
     select
-        address_clients.line_id as client_line_id,
+        case when address_servers.ended_at <= holding.ended_at + interval 1 millisecond then holding.line_id else nearest.line_id end
+            as client_line_id,
         address_servers.line_id as server_line_id,
     from address_servers
-    asof join address_clients
-        on address_clients.pair_key = address_servers.pair_key
-        and address_clients.started_at <= address_servers.started_at + interval 2 milliseconds
+    asof join address_clients as nearest
+        on nearest.pair_key = address_servers.pair_key
+        and nearest.started_at <= address_servers.started_at + interval 2 milliseconds
+    asof left join address_clients as holding
+        on holding.pair_key = address_servers.pair_key
+        and holding.started_at <= address_servers.started_at
     where
-        address_clients.lines_of_key <> address_servers.lines_of_key
-        and address_servers.started_at <= address_clients.ended_at + interval 2 milliseconds
+        nearest.lines_of_key <> address_servers.lines_of_key
+        and (
+            address_servers.ended_at <= holding.ended_at + interval 1 millisecond
+            or address_servers.started_at <= nearest.ended_at + interval 2 milliseconds
+        )
 ),
 
 by_address as (
@@ -297,15 +306,22 @@ endpoint_in_order as (
 
 endpoint_by_time as (
     select
-        endpoint_clients.line_id as client_line_id,
+        case when endpoint_servers.ended_at <= holding.ended_at + interval 1 millisecond then holding.line_id else nearest.line_id end
+            as client_line_id,
         endpoint_servers.line_id as server_line_id,
     from endpoint_servers
-    asof join endpoint_clients
-        on endpoint_clients.pair_key = endpoint_servers.pair_key
-        and endpoint_clients.started_at <= endpoint_servers.started_at + interval 2 milliseconds
+    asof join endpoint_clients as nearest
+        on nearest.pair_key = endpoint_servers.pair_key
+        and nearest.started_at <= endpoint_servers.started_at + interval 2 milliseconds
+    asof left join endpoint_clients as holding
+        on holding.pair_key = endpoint_servers.pair_key
+        and holding.started_at <= endpoint_servers.started_at
     where
-        endpoint_clients.lines_of_key <> endpoint_servers.lines_of_key
-        and endpoint_servers.started_at <= endpoint_clients.ended_at + interval 2 milliseconds
+        nearest.lines_of_key <> endpoint_servers.lines_of_key
+        and (
+            endpoint_servers.ended_at <= holding.ended_at + interval 1 millisecond
+            or endpoint_servers.started_at <= nearest.ended_at + interval 2 milliseconds
+        )
 ),
 
 by_endpoint as (
