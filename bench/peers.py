@@ -124,7 +124,7 @@ def chdb(style: str, source: str, target: str) -> None:
 
 
 def decompress(style: str, source: str, _: str) -> None:
-    """Nothing but decompress, with the fastest library there is for it; the text goes nowhere."""
+    """Nothing but decompress, with the library that meshlog uses, too; the text goes nowhere."""
     with Path(os.devnull).open("wb") as nowhere:
         if style == "gzip":
             from isal.igzip import open as opened

@@ -263,17 +263,20 @@ def test_a_large_lake_answers_as_a_small_one_does(samples_lake, session, monkeyp
         assert large.rows("select comment from duckdb_views() where view_name = 'calls'")[0]["comment"]
 
 
+CLIENT = TYPED | {"upstream_host": "10.0.0.2:80", "upstream_local_address": "10.0.0.1:4000"}
+SERVER = TYPED | {
+    "upstream_cluster": "inbound|80||",
+    "downstream_local_address": "10.0.0.2:80",
+    "downstream_remote_address": "10.0.0.1:4000",
+}
+"""The two lines of a call."""
+
+
 def test_a_day_made_in_slices_is_the_day(tmp_path, monkeypatch):
     """Calls are made an hour at a time where a day is large: those with a line in each of two hours are whole, too."""
-    client = TYPED | {"upstream_host": "10.0.0.2:80", "upstream_local_address": "10.0.0.1:4000"}
-    server = TYPED | {
-        "upstream_cluster": "inbound|80||",
-        "downstream_local_address": "10.0.0.2:80",
-        "downstream_remote_address": "10.0.0.1:4000",
-    }
     begins = ["09:59:59.999", "10:00:00.001", "10:59:59.998", "11:30:00.000", "12:59:59.999", "13:00:00.002"]
     texts = [
-        json.dumps((client, server)[at % 2] | {"request_id": f"id-{at // 2}", "start_time": f"2026-11-22T{began}Z"})
+        json.dumps((CLIENT, SERVER)[at % 2] | {"request_id": f"id-{at // 2}", "start_time": f"2026-11-22T{began}Z"})
         for at, began in enumerate(begins)
     ]
     (tmp_path / "day.log").write_text("\n".join(texts))
@@ -287,6 +290,21 @@ def test_a_day_made_in_slices_is_the_day(tmp_path, monkeypatch):
         assert sliced.rows("from traces order by trace_id") == traces
         assert len(list(slices(sliced.files))) == 5
     assert [hop["link"] for hop in hops].count("address") == 2
+
+
+def test_a_short_attempt_stays_with_the_call_that_holds_it(tmp_path):
+    """Two calls alike, in turn over one connection: the first one's retry ends as the second call begins."""
+    logged = [(CLIENT, 0, 10), (SERVER, 1, 2), (SERVER, 8, 2), (CLIENT, 10, 8), (SERVER, 11, 5)]
+    texts = [
+        json.dumps(side | {"start_time": f"2026-11-22T10:00:00.{at:03}Z", "duration": duration_ms})
+        for side, at, duration_ms in logged
+    ]
+    (tmp_path / "calls.log").write_text("\n".join(texts))
+    load([tmp_path / "calls.log"], tmp_path / "lake")
+    with open_session(tmp_path / "lake") as session:
+        attempts = session.rows("select client_line_number as line, attempts from hops order by all")
+
+    assert attempts == [{"line": 1, "attempts": 2}] * 2 + [{"line": 4, "attempts": 1}]
 
 
 def test_a_window_keeps_pairs_at_its_edges(samples_lake):

@@ -178,7 +178,7 @@ class _Compressed:
         """Decompress until there is so much; False where a pipe has nothing at the moment and there is nothing."""
         is_waiting = False
         while self._held < size and not self._is_done and not is_waiting:
-            is_waiting = not self._step(min(size, self._at_once))
+            is_waiting = not self._step()
         if not self._held and self._damage and not is_waiting:
             raise self._damage
         return bool(self._held) or not is_waiting
@@ -194,24 +194,24 @@ class _Compressed:
     def skip(self, size: int, /) -> int:
         return _read_away(self, size)
 
-    def _step(self, most: int) -> bool:
-        """Decompress to so many bytes at most; False where a pipe has nothing at the moment."""
+    def _step(self) -> bool:
+        """Decompress a little; False where a pipe has nothing at the moment."""
         try:
             if not self._member.needs_input and not self._member.eof:
-                self._feed(b"", most)
+                self._feed(b"")
                 return True
             data, self._rest = (self._rest or self._raw.read(_FEED)), b""
             if data is None:
                 return False
             if data:
-                self._feed(data, most)
+                self._feed(data)
             else:
                 self._end()
         except _DAMAGE as error:
             self._stop(f"the {self.compression} data is damaged ({error})")
         return True
 
-    def _feed(self, data: bytes, most: int) -> None:
+    def _feed(self, data: bytes) -> None:
         if self._member.eof:
             data = data.lstrip(b"\0")  # xz and tar pad with zeros
             if not data:
@@ -220,7 +220,7 @@ class _Compressed:
                 self._stop(f"what follows the {self.compression} data is none: it was left out")
                 return
             self._member = self._make()
-        if got := self._member.decompress(data, most):
+        if got := self._member.decompress(data, self._at_once):
             self._out.append(got)
             self._held += len(got)
         if self._member.eof:

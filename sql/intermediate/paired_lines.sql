@@ -162,8 +162,10 @@ address_in_order as (
 
 address_by_time as (
     select
-        case when address_servers.ended_at <= holding.ended_at + interval 1 millisecond then holding.line_id else nearest.line_id end
-            as client_line_id,
+        case
+            when address_servers.ended_at <= holding.ended_at + interval 1 millisecond then holding.line_id
+            else nearest.line_id
+        end as client_line_id,
         address_servers.line_id as server_line_id,
     from address_servers
     asof join address_clients as nearest
@@ -306,8 +308,10 @@ endpoint_in_order as (
 
 endpoint_by_time as (
     select
-        case when endpoint_servers.ended_at <= holding.ended_at + interval 1 millisecond then holding.line_id else nearest.line_id end
-            as client_line_id,
+        case
+            when endpoint_servers.ended_at <= holding.ended_at + interval 1 millisecond then holding.line_id
+            else nearest.line_id
+        end as client_line_id,
         endpoint_servers.line_id as server_line_id,
     from endpoint_servers
     asof join endpoint_clients as nearest
