@@ -30,6 +30,9 @@ INTERNAL = ("access_logs_around", "calls_in_window", "numbered_hops")
 VIEWS = ("calls_in_window", "numbered_hops", "hops", "trace_spans")
 """Models above staging that are cheap to put together anew: their many columns written out again would cost more."""
 
+KEPT = ("mesh_snapshots",)
+"""Staging models that many others read, and that look at every line themselves."""
+
 WIDE = ("calls",)
 """Models of so many columns that a Parquet file of many rows takes two thirds of the time that a table does."""
 
@@ -48,7 +51,8 @@ class Model:
     @property
     def kind(self) -> str:
         """`view` or `table`, as the session makes it."""
-        return "view" if self.layer == "staging" or self.name in VIEWS else "table"
+        is_view = self.name not in KEPT if self.layer == "staging" else self.name in VIEWS
+        return "view" if is_view else "table"
 
     @property
     def is_step(self) -> bool:

@@ -395,7 +395,10 @@ def _connect(scratch: Path, has_file: bool) -> duckdb.DuckDBPyConnection:
         "memory_limit": f"{min(MEMORY, int(machine * 0.8))}B",
         "preserve_insertion_order": False,
     }
-    return duckdb.connect(database, config=config)
+    connection = duckdb.connect(database, config=config)
+    # every model that looks at lines would read again what each file says of itself
+    connection.execute("set parquet_metadata_cache = true")
+    return connection
 
 
 def _create_lines(

@@ -58,11 +58,12 @@ flagged as (
     select
         *,
         coalesce(string_split(response_flags, ','), []) as flags,
+        -- cases within cases, here and below: both sides of an `and` are looked at for every line
         case
-            when method is null and protocol is null and coalesce(response_code_details, 'filter_chain_not_found')
-                = 'filter_chain_not_found' and not contains(coalesce(response_flags, ''), 'DPE') then 'tcp'
+            when case when method is null then protocol is null
+                and coalesce(response_code_details, 'filter_chain_not_found') = 'filter_chain_not_found'
+                and not contains(coalesce(response_flags, ''), 'DPE') end then 'tcp'
             when user_agent like 'grpc-%' then 'grpc'
-            -- a case of its own: `and` would match the path of every line
             when protocol = 'HTTP/2' and method = 'POST'
                 then case when regexp_matches(path, '^/[\w.]+\.\w+/\w+$') then 'grpc' else 'http' end
             else 'http'
@@ -86,8 +87,8 @@ judged as (
             response_code >= 500
             -- an upgraded connection ends when either side closes it, for which Envoy has the flags of a failure
             or case when response_flags is not null
-                then response_code < 400 and response_code <> 101 and list_has_any(flags, failure_flags) else false end
-            or (response_code = 0 and list_contains(flags, 'NR'))
+                then (response_code < 400 and response_code <> 101 and list_has_any(string_split(response_flags, ','), failure_flags))
+                    or (response_code = 0 and list_contains(string_split(response_flags, ','), 'NR')) end
             or response_code_details = 'max_duration_timeout'
             -- the statuses that OpenTelemetry's conventions count as the server's: UNKNOWN, DEADLINE_EXCEEDED,
             -- UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS
