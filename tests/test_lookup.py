@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.query.lookup import around, for_query, request_asked_for
+from pipeline.query.lookup import of_query, of_request, request_asked_for
 from pipeline.query.session import open_session
 from pipeline.query.spoken import spans_of
 
@@ -26,10 +26,14 @@ def test_a_request_is_told_as_in_the_whole_window(session, samples_lake, story: 
         {"story": f"{story}.jsonl"},
     )
     for row in ids[:4]:
-        with open_session(samples_lake) as whole, around(whole, row["request_id"]) as narrow:
-            assert narrow is not whole
+        with open_session(samples_lake, seek=of_request(row["request_id"])) as narrowed:
+            assert _is_narrow(narrowed)
             for query in (spans_of(row["request_id"]), _hops(row["request_id"])):
-                assert narrow.rows(query) == session.rows(query)
+                assert narrowed.rows(query) == session.rows(query)
+
+
+def _is_narrow(session) -> bool:
+    return bool(session.rows("from duckdb_tables() where table_name = 'lines_of_span'"))
 
 
 def _hops(request: str) -> str:
@@ -39,20 +43,19 @@ def _hops(request: str) -> str:
 def test_the_start_of_an_id_is_enough(session, samples_lake) -> None:
     """As for the command: eight digits."""
     request = session.rows("select min(request_id) as id from hops")[0]["id"]
-    with open_session(samples_lake) as whole, around(whole, request[:8]) as narrow:
-        assert narrow.rows(_hops(request)) == session.rows(_hops(request))
+    with open_session(samples_lake, seek=of_request(request[:8])) as narrowed:
+        assert narrowed.rows(_hops(request)) == session.rows(_hops(request))
 
 
-def test_an_unknown_id_leaves_the_window_as_it_is(samples_lake) -> None:
-    """It may be a hop's or a trace's."""
-    with open_session(samples_lake) as whole, around(whole, "nothing has it") as same:
-        assert same is whole
-
-
-def test_tables_that_are_there_are_used(session) -> None:
-    """A second look would only cost more."""
-    with for_query(session, "from hops where request_id = 'x'") as same:
-        assert same is session
+@pytest.mark.parametrize("large_bytes", [0, 1 << 30])
+def test_an_unknown_id_leaves_the_window_as_it_is(samples_lake, monkeypatch, large_bytes) -> None:
+    """It may be a hop's or a trace's; a large lake's tables then stand in a file, as always."""
+    monkeypatch.setattr("pipeline.query.session.LARGE_BYTES", large_bytes)
+    with open_session(samples_lake, seek=of_request("nothing has it")) as same:
+        assert not _is_narrow(same)
+        assert same.rows("select count(*) > 0 as found from hops") == [{"found": True}]
+        files = same.rows("select path from duckdb_databases() where database_name = current_database()")
+        assert (files[0]["path"] is not None) == (large_bytes == 0)
 
 
 @pytest.mark.parametrize(
@@ -78,11 +81,11 @@ def test_tables_that_are_there_are_used(session) -> None:
 )
 def test_only_a_query_for_one_request_is_one(session, query: str, request_id: str | None) -> None:
     """Whatever could need other lines is answered from all of them."""
-    assert request_asked_for(session, query) == request_id
+    assert request_asked_for(session.connection, query) == request_id
 
 
 def test_asking_for_a_query_s_parameters_builds_nothing(samples_lake):
-    """`meshlog sql` looks at them first, and a session that has its tables already is not narrowed any more."""
+    """`meshlog sql` looks at them first."""
     with open_session(samples_lake) as session:
         assert session.parameters("from hops where request_id = $id") == {"id"}
         assert not session.built
@@ -90,7 +93,12 @@ def test_asking_for_a_query_s_parameters_builds_nothing(samples_lake):
 
 def test_an_id_that_nothing_has_is_not_looked_for_twice(samples_lake):
     """No line has it, so no hop has: the models see no line, and the answer is none."""
-    with open_session(samples_lake) as whole, around(whole, "nothing has it", is_whole=True) as narrow:
-        assert narrow is not whole
-        assert narrow.rows("from hops where request_id = 'nothing has it'") == []
-        assert narrow.rows("from access_logs") == []
+    with open_session(samples_lake, seek=of_request("nothing has it", is_whole=True)) as session:
+        assert session.rows("from hops where request_id = 'nothing has it'") == []
+        assert session.rows("from access_logs") == []
+
+
+def test_an_id_is_looked_for_in_an_empty_lake(empty_lake):
+    """No line at all has it."""
+    with open_session(empty_lake, seek=of_query("from hops where request_id = 'x'")) as session:
+        assert session.rows("from hops where request_id = 'x'") == []

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -67,12 +66,10 @@ def export(
         if key_file or keep_services or shift_times or allowed:
             raise UsageError("--key-file, --keep-services, --shift-times and --allow-key are for --share alone")
         from pipeline.export.spans import exported_traces
-        from pipeline.query.lookup import around
+        from pipeline.query.lookup import of_request
 
-        with ExitStack() as stack:
-            session = stack.enter_context(open_window(lake, since, until, timezone))
-            if len(ids) == 1:
-                session = stack.enter_context(around(session, ids[0]))
+        seek = of_request(ids[0]) if len(ids) == 1 else None
+        with open_window(lake, since, until, timezone, seek=seek) as session:
             _write(_encoded(exported_traces(session, ids), kind, output), output)
         return
     if ids:

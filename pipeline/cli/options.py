@@ -10,7 +10,7 @@ import click
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipeline.query.session import Session, Window
+    from pipeline.query.session import Seek, Session, Window
     from pipeline.query.spoken import Line
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -55,9 +55,14 @@ def output_options(verb: Verb) -> Verb:
 
 
 def open_window(
-    lake: Path, since: str | None, until: str | None, timezone: str, models: Path | None = None
+    lake: Path,
+    since: str | None,
+    until: str | None,
+    timezone: str,
+    models: Path | None = None,
+    seek: "Seek | None" = None,
 ) -> "Session":
-    """Open a session on the window that was typed, and say on stderr what that is."""
+    """Open a session on the window that was typed, and say on stderr what that is; see `open_session`."""
     from pipeline.query.session import open_session
     from pipeline.query.window import window, zone
 
@@ -65,7 +70,7 @@ def open_window(
     chosen = window(since, until, timezone)
     if chosen.since or chosen.until:
         click.echo(f"window: {_spoken(chosen, timezone)}", err=True)
-    return open_session(lake, chosen, timezone, models)
+    return open_session(lake, chosen, timezone, models, seek)
 
 
 def answer(

@@ -51,16 +51,15 @@ def sql(
     Tables: access_logs, hops, trace_spans, traces, latency_breakdown, error_rates, diagnoses, endpoints,
     service_graph, retries, coverage, quarantine, loads. A query only reads.
     """
-    from pipeline.query.lookup import for_query
+    from pipeline.query.lookup import of_query
 
     text = _query(query, file)
     values = _values(parameters)
-    with open_window(lake, since, until, timezone, models) as session:
+    with open_window(lake, since, until, timezone, models, of_query(text)) as session:
         if different := session.parameters(text) ^ values.keys():
             names = ", ".join(f"${name}" for name in sorted(different))
             raise UsageError(f"{names}: in the query or in --param, but not in both. Write: --param NAME=VALUE")
-        with for_query(session, text) as narrow:
-            answer(narrow, text, format, output, values)
+        answer(session, text, format, output, values)
 
 
 def _query(query: str | None, file: Path | None) -> str:

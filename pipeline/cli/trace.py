@@ -41,11 +41,11 @@ def trace(
     A row a hop: whom it called, code, duration, and when within the request. A light bar: the caller waited; a dark
     one: the server had it. ! failed; ^ where the failure began. Exits with 5 where nothing has that id.
     """
-    from pipeline.query.lookup import around
+    from pipeline.query.lookup import of_request
     from pipeline.query.spoken import spans_of, waterfall_lines
 
     drawing = format if format in DRAWINGS else output.suffix[1:] if output and not format else None
-    with open_window(lake, since, until, timezone) as window, around(window, request_id) as session:
+    with open_window(lake, since, until, timezone, seek=of_request(request_id)) as session:
         if drawing in DRAWINGS:
             _draw(session, request_id, timezone, drawing, output)
         elif format or output:

@@ -26,6 +26,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from pipeline.errors import LakeError, LockedError
 from pipeline.lake.columns import MESH
 from pipeline.lake.layout import Lake
@@ -292,7 +294,7 @@ def _read_batches(lake: Lake) -> list[Batch]:
 
 def _read_batch(path: Path) -> Batch:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = orjson.loads(path.read_bytes())
         files = {dataset: tuple(names) for dataset, names in found["files"].items()}
         loads = tuple(_load(load) for load in found["loads"])
         replaces = tuple(found.get("replaces", ()))

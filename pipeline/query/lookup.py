@@ -7,11 +7,12 @@ take long; a window of that length, given with --since and --until, would say th
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipeline.query.session import MARGIN, Session, Window, open_session
+import duckdb
+
+from pipeline.query.session import MARGIN, Seek, Window
 
 LINES_AROUND = 12_000
 """About so many lines are read around a request at most: what the models deal with in a fraction of a second."""
@@ -43,61 +44,57 @@ _MARGIN = """
 """
 
 
-@contextmanager
-def around(session: Session, identifier: str, *, is_whole: bool = False) -> Iterator[Session]:
-    """Give a session in which a request's rows are those of `session`, but that sees only the lines around it.
+def of_request(identifier: str, *, is_whole: bool = False) -> Seek:
+    """Look for the lines around a request, with which its rows are what they would be with all lines.
 
-    `identifier` is a request id or, unless it `is_whole`, the start of one, or another kind of id. Where the request
-    lasts too long for it to pay, and where the models have their tables already, that is `session` itself.
+    `identifier` is a request id or, unless it `is_whole`, the start of one, or another kind of id. What is returned
+    gives None where the request lasts too long for it to pay, or where there may be no such request.
     """
-    lines = None if "hops" in session.built else _lines_around(session, identifier, is_whole)
-    if lines is None:
-        yield session
-        return
-    with open_session(session.root, session.window, session.timezone, lines=lines) as narrow:
-        yield narrow
+    return lambda connection: _lines_around(connection, identifier, is_whole)
 
 
-@contextmanager
-def for_query(session: Session, sql: str) -> Iterator[Session]:
-    """Give the session that answers a query soonest: one around a request where it asks for one, else `session`."""
-    request = request_asked_for(session, sql)
-    if request is None:
-        yield session
-        return
-    with around(session, request, is_whole=True) as narrow:
-        yield narrow
+def of_query(sql: str) -> Seek:
+    """Look for the lines that a query needs: those around a request where it asks for one."""
+
+    def seek(connection: duckdb.DuckDBPyConnection) -> Window | None:
+        request = request_asked_for(connection, sql)
+        return None if request is None else _lines_around(connection, request, True)
+
+    return seek
 
 
-def _lines_around(session: Session, identifier: str, is_whole: bool) -> Window | None:
-    found = _found(session, identifier, is_whole)
-    first, last = found["first_at"], found["last_at"]
+def _lines_around(connection: duckdb.DuckDBPyConnection, identifier: str, is_whole: bool) -> Window | None:
+    first, last = _found(connection, identifier, is_whole)
     if first is None:
         # no hop has a request id that no line has; a trace or hop may be named by something else
         return _NOWHERE if is_whole else None
     if last - first > LONGEST:
         return None
     near = {"since": first - MARGIN, "until": last + MARGIN, "most": LINES_AROUND}
-    margin = MARGIN * session.rows(_MARGIN, near)[0]["share"]
+    margin = MARGIN * _row(connection, _MARGIN, near)[0]
     return Window(first - margin, last + margin)
 
 
-def _found(session: Session, identifier: str, is_whole: bool) -> dict[str, Any]:
+def _found(connection: duckdb.DuckDBPyConnection, identifier: str, is_whole: bool) -> tuple[Any, ...]:
     if is_whole or len(identifier) == UUID_LENGTH:
         # the files' Bloom filters find a whole id at once; a UUID is hardly the start of another one
-        found = session.rows(_FOUND, {"id": identifier})[0]
-        if is_whole or found["first_at"]:
+        found = _row(connection, _FOUND, {"id": identifier})
+        if is_whole or found[0]:
             return found
-    return session.rows(_FOUND_BY_START, {"id": identifier})[0]
+    return _row(connection, _FOUND_BY_START, {"id": identifier})
 
 
-def request_asked_for(session: Session, sql: str) -> str | None:
+def _row(connection: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]) -> tuple[Any, ...]:
+    row: tuple[Any, ...] = connection.execute(sql, parameters).fetchall()[0]
+    return row
+
+
+def request_asked_for(connection: duckdb.DuckDBPyConnection, sql: str) -> str | None:
     """Return the request id that a query limits itself to: `select ... from hops where request_id = '...' and ...`.
 
     None for any other query, also for one that names a second table anywhere.
     """
-    # as text, as it would load Arrow for nothing
-    serialised = session.texts("select json_serialize_sql($sql::varchar) as tree", {"sql": sql}).rows[0][0]
+    (serialised,) = _row(connection, "select json_serialize_sql($sql::varchar)::varchar", {"sql": sql})
     tree = json.loads(serialised or "{}")
     if tree.get("error") or len(tree["statements"]) != 1 or len(list(_tables(tree))) != 1:
         return None

@@ -67,6 +67,10 @@ class Window:
     until: datetime | None = None
 
 
+Seek = Callable[[duckdb.DuckDBPyConnection], Window | None]
+"""Gives the span of the lines that a session's questions need, where that is not its window."""
+
+
 @dataclass(frozen=True)
 class File:
     """A file of access logs that a session reads."""
@@ -96,6 +100,8 @@ class Session:
     window: Window
     scratch: tempfile.TemporaryDirectory[str]
     files: list[File]
+    is_large: bool
+    """Whether the tables are kept in a file."""
     datasets: dict[str, Callable[[], None]]
     """What makes the tables over the lake's files, and the seeds, by name: those that nothing has asked for yet."""
     built: set[str] = field(default_factory=set)
@@ -113,8 +119,12 @@ class Session:
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run one query and return its rows. Raises `QueryError`."""
-        rows: list[dict[str, Any]] = self.arrow(sql, parameters).to_pylist()
-        return rows
+        with self._reading(sql):
+            return self._interruptibly(lambda: self._rows(sql, parameters))
+
+    def _rows(self, sql: str, parameters: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        relation = self._run(sql, parameters)
+        return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
 
     def batches(
         self, sql: str, parameters: Mapping[str, Any] | None = None, rows: int = 10_000
@@ -228,7 +238,7 @@ class Session:
             self.datasets.pop(name)()
 
     def _is_kept_in_a_file(self, model: Model) -> bool:
-        return is_large(self.files) and model.name in WIDE
+        return self.is_large and model.name in WIDE
 
     def _write(self, model: Model) -> None:
         """Write a wide model's rows, slice by slice of the lines' numbers, to files that its view reads."""
@@ -287,11 +297,6 @@ class Session:
         self.commented |= self.built
 
 
-def is_large(files: Sequence[File]) -> bool:
-    """Say whether a session over these files keeps its tables in a file."""
-    return sum(file.size_bytes for file in files) > LARGE_BYTES
-
-
 def slices(files: Sequence[File]) -> Iterator[tuple[int, int]]:
     """Yield the first file of each slice and the one behind its last."""
     first, held = 0, 0
@@ -319,33 +324,39 @@ def open_session(
     window: Window = Window(),
     timezone: str = "UTC",
     own_folder: Path | None = None,
-    lines: Window | None = None,
+    seek: Seek | None = None,
 ) -> Session:
     """Open the lake at `root` for reading, with every answer limited to `window` and printed in `timezone`.
 
-    The models of `own_folder` join those of the product. `lines` is the span of the lines that the models see, where
-    that is not the window and the margin around it.
+    The models of `own_folder` join those of the product. `seek` looks at the lake's lines for those that are enough:
+    few, that are held, as each model would read them anew.
 
     Raises `LakeError` where there is no lake, or a newer meshlog wrote it, and `UsageError` or `QueryError` for a file
     of `own_folder` that is no model.
     """
     lake = layout.open_lake(root)
     ledger = read_ledger(lake)
-    span = lines or Window(window.since and window.since - MARGIN, window.until and window.until + MARGIN)
+    span = Window(window.since and window.since - MARGIN, window.until and window.until + MARGIN)
     names = [name for name in ledger.files("access_logs") if layout.overlaps(name, span.since, span.until)]
     names.sort(key=layout.hour_of)
     files = [File(layout.hour_of(name), (lake.root / name).stat().st_size) for name in names]
+    is_large = sum(file.size_bytes for file in files) > LARGE_BYTES
     with ExitStack() as opened:
         scratch = tempfile.TemporaryDirectory(prefix="meshlog-")
         opened.callback(scratch.cleanup)
-        connection = _connect(Path(scratch.name), is_large(files))
+        connection = _connect(Path(scratch.name), is_large and not seek)
         opened.callback(connection.close)
-        connection.execute(f"set timezone = {quoted(timezone)}")
-        # DuckDB would draw it on stdout, in the midst of the answer, whenever a query takes some seconds
-        connection.execute("set enable_progress_bar = false")
-        _create_lines(connection, "lake_access_logs", lake.root, names, (*ACCESS_LOGS, _LINE_ID), _PLACE)
-        if lines and names:
+        _create_access_logs(connection, lake.root, names)
+        lines = seek(connection) if seek and names else None
+        if lines:
+            is_large = False
             _keep_lines(connection, lines)
+        elif seek and is_large:
+            connection.close()
+            connection = _connect(Path(scratch.name), is_large)
+            opened.callback(connection.close)
+            _create_access_logs(connection, lake.root, names)
+        connection.execute(f"set timezone = {quoted(timezone)}")
         datasets: dict[str, Callable[[], None]] = {
             name: partial(_create_lines, connection, name, lake.root, ledger.files(dataset), columns)
             for dataset, columns in {"quarantine": QUARANTINE, **MESH}.items()
@@ -361,7 +372,7 @@ def open_session(
         linked = layout.linked_folders(lake.root, chain(names, *map(ledger.files, ("quarantine", *MESH))))
         lock_down(connection, [lake.root, *linked, Path(scratch.name)])
         models, comments = load_models(), load_comments()
-        session = Session(root, timezone, connection, models, comments, window, scratch, files, datasets)
+        session = Session(root, timezone, connection, models, comments, window, scratch, files, is_large, datasets)
         if own_folder:
             _add_own(session, own_folder)
         opened.pop_all()
@@ -398,7 +409,13 @@ def _connect(scratch: Path, has_file: bool) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(database, config=config)
     # every model that looks at lines would read again what each file says of itself
     connection.execute("set parquet_metadata_cache = true")
+    # DuckDB would draw it on stdout, in the midst of the answer, whenever a query takes some seconds
+    connection.execute("set enable_progress_bar = false")
     return connection
+
+
+def _create_access_logs(connection: duckdb.DuckDBPyConnection, root: Path, files: list[str]) -> None:
+    _create_lines(connection, "lake_access_logs", root, files, (*ACCESS_LOGS, _LINE_ID), _PLACE)
 
 
 def _create_lines(
@@ -424,7 +441,7 @@ def _create_seed(connection: duckdb.DuckDBPyConnection, name: str, path: Path, s
 
 
 def _keep_lines(connection: duckdb.DuckDBPyConnection, span: Window) -> None:
-    """Put the few lines of a span in place of the view over all, as every model reads them anew."""
+    """Put the few lines of a span in place of the view over all."""
     connection.execute(
         "create table lines_of_span as from lake_access_logs where started_at between $since and $until",
         {"since": span.since, "until": span.until},

@@ -128,7 +128,7 @@ def waterfall_lines(session: Session, identifier: str, width: int) -> Iterator[L
 
     Raises `NoDataError` where nothing has that id.
     """
-    traces = session.rows(question("traced_requests"), {"id": identifier})
+    traces = session.rows(question("named_requests"), {"id": identifier})
     if not traces:
         raise NoDataError(f"no request with the id {visible(identifier)} began in this window. Try without --since")
     for trace in traces:
