@@ -283,8 +283,8 @@ def test_a_day_made_in_slices_is_the_day(tmp_path, monkeypatch):
     load([tmp_path / "day.log"], tmp_path / "lake")
     with open_session(tmp_path / "lake") as whole:
         hops, traces = (whole.rows(rows) for rows in ("from hops order by hop_id", "from traces order by trace_id"))
-    for name in ("LARGE_BYTES", "SLICE_BYTES"):
-        monkeypatch.setattr(f"pipeline.query.session.{name}", 0)
+    monkeypatch.setattr("pipeline.query.session.LARGE_BYTES", 0)
+    monkeypatch.setattr("pipeline.query.session.SLICE_BYTES", 1)
     with open_session(tmp_path / "lake") as sliced:
         assert sliced.rows("from hops order by hop_id") == hops
         assert sliced.rows("from traces order by trace_id") == traces

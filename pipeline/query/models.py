@@ -33,8 +33,11 @@ VIEWS = ("calls_in_window", "numbered_hops", "hops", "trace_spans")
 KEPT = ("mesh_snapshots",)
 """Staging models that many others read, and that look at every line themselves."""
 
-WIDE = ("calls",)
+WIDE = ("calls", "traces")
 """Models of so many columns that a Parquet file of many rows takes two thirds of the time that a table does."""
+
+SLICED = ("calls",)
+"""Those of them that are made of some lines at a time, which variables say."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import chain
+from itertools import accumulate, chain, groupby
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,7 +27,7 @@ from pipeline.lake.columns import ACCESS_LOGS, MESH, QUARANTINE, Column
 from pipeline.lake.ledger import read_ledger
 from pipeline.query import own
 from pipeline.query.guard import CONFIG, lock_down, refuse_writing
-from pipeline.query.models import INTERNAL, WIDE, Model, in_order, load_comments, load_models, seeds
+from pipeline.query.models import INTERNAL, SLICED, WIDE, Model, in_order, load_comments, load_models, seeds
 from pipeline.query.statements import named_in, quoted, without_semicolon
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ MEMORY = 3400 << 20
 LARGE_BYTES = 16 << 20
 """Bytes of Parquet, some half a million lines, from which on a session's tables are kept in a file."""
 
-SLICE_BYTES = 128 << 20
-"""Bytes of Parquet, some four million lines, of which wide rows are made at once: joining more would not fit into
-memory, and takes six times as long by way of temporary files."""
+SLICE_BYTES = 144 << 20
+"""Bytes of Parquet, some four and a half million lines, of which wide rows are made at once at most: joining more would
+not fit into memory, and takes six times as long by way of temporary files."""
 
 _LINE_ID = Column("line_id", "bigint")
 _FILE_BITS = 32
@@ -241,12 +242,13 @@ class Session:
         return self.is_large and model.name in WIDE
 
     def _write(self, model: Model) -> None:
-        """Write a wide model's rows, slice by slice of the lines' numbers, to files that its view reads."""
+        """Write a wide model's rows to files that its view reads; a sliced one's a slice at a time."""
         folder = Path(self.scratch.name) / model.name
         folder.mkdir(exist_ok=True)  # a try before may have been interrupted
         select = without_semicolon(model.sql)
-        for number, (first, end) in enumerate(slices(self.files)):
-            self._look_at(first << _FILE_BITS, end << _FILE_BITS)
+        for number, (first, end) in enumerate(slices(self.files) if model.name in SLICED else [(0, len(self.files))]):
+            if model.name in SLICED:
+                self._look_at(first << _FILE_BITS, end << _FILE_BITS)
             target = (
                 f"{quoted(str(folder / f'{number}.parquet'))} (format parquet, parquet_version v2, compression snappy)"
             )
@@ -298,13 +300,14 @@ class Session:
 
 
 def slices(files: Sequence[File]) -> Iterator[tuple[int, int]]:
-    """Yield the first file of each slice and the one behind its last."""
-    first, held = 0, 0
-    for number, file in enumerate(files):
-        held += file.size_bytes
-        if held >= SLICE_BYTES or number == len(files) - 1:
-            yield first, number + 1
-            first, held = number + 1, 0
+    """Yield the first file of each slice and the one behind its last: few slices, of about one size."""
+    total = sum(file.size_bytes for file in files)
+    count = ceil(total / SLICE_BYTES)
+    before = accumulate((file.size_bytes for file in files), initial=0)
+    slice_of = [held * count // total for held, _ in zip(before, files, strict=False)]
+    for _, members in groupby(range(len(files)), slice_of.__getitem__):
+        first, *others = members
+        yield first, (others or [first])[-1] + 1
 
 
 @contextmanager

@@ -162,18 +162,10 @@ candidates as (
 ),
 
 -- most calls have one candidate, and nothing to choose
-counted as (
-    select
-        call_number,
-        any_value(parent_number) as parent_number,
-        any_value(began_at) as began_at,
-        any_value(ended_at) as ended_at,
-        any_value(serving_since) as serving_since,
-        any_value(serving_until) as serving_until,
-        any_value(is_crowded) as is_unsure,
-        count(*) > 1 as is_open,
-    from candidates
+open as (
+    select call_number from candidates
     group by call_number
+    having count(*) > 1
 ),
 
 chosen as (
@@ -181,7 +173,7 @@ chosen as (
         candidates.* exclude (is_crowded),
         true as is_unsure,
     from candidates
-    semi join (select call_number, from counted where is_open) as open using (call_number)
+    semi join open using (call_number)
     left join in_order using (call_number, parent_number)
     qualify row_number() over (
         partition by call_number
@@ -190,8 +182,11 @@ chosen as (
 ),
 
 parents as (
-    select * exclude (is_open), from counted
-    where not is_open
+    select
+        * exclude (is_crowded),
+        is_crowded as is_unsure,
+    from candidates
+    anti join open using (call_number)
     union all by name
     select *, from chosen
 ),

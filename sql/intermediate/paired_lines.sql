@@ -9,8 +9,8 @@ with
 -- a sure pair whose times lie far apart for those two clocks is none: the same id and sockets at another time
 fitting_pairs as not materialized (
     select sure_pairs.*, from sure_pairs
-    left join pod_clocks as client_clock on sure_pairs.client_address = client_clock.address
-    left join pod_clocks as server_clock on sure_pairs.server_address = server_clock.address
+    left join pod_clocks as client_clock on sure_pairs.client_address_key = hash(client_clock.address)
+    left join pod_clocks as server_clock on sure_pairs.server_address_key = hash(server_clock.address)
     where
         abs(difference_ms - coalesce(server_clock.ahead_ms, 0) + coalesce(client_clock.ahead_ms, 0)) < 10000
         or server_clock.address is null

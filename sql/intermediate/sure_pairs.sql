@@ -22,18 +22,18 @@ identified as (
     end
 ),
 
--- few bytes a line: those of a day have to be held
+-- few bytes a line: those of a day have to be held, so addresses are hashed, too
 lines as materialized (
     select
         line_id,
         is_client,
-        started_at,
+        epoch_us(started_at) as started_us,
         coalesce(duration_ms, 0) as duration_ms,
         hash(key, called, caller) as address_key,
         hash(key, called) as endpoint_key,
         request_id is not null as has_id,
         not is_client and coalesce(caller like '%:0', false) as is_forwarded,
-        regexp_replace(case when is_client then caller else called end, ':\d+$', '') as address,
+        hash(regexp_replace(case when is_client then caller else called end, ':\d+$', '')) as own_address_key,
     from identified
 ),
 
@@ -48,14 +48,14 @@ keyed as (
     select
         * exclude (address_key, endpoint_key),
         address_key as pair_key,
-        'address' as link,
+        false as is_of_endpoint,
     from lines
     where not is_forwarded
     union all
     select
         * exclude (address_key, endpoint_key),
         endpoint_key as pair_key,
-        'endpoint' as link,
+        true as is_of_endpoint,
     from lines
     semi join forwarded using (endpoint_key)
     where has_id
@@ -66,25 +66,37 @@ found as (
     select
         max(line_id) filter (where is_client) as client_line_id,
         max(line_id) filter (where not is_client) as server_line_id,
-        max(started_at) filter (where not is_client) as server_started_at,
-        link,
-        bool_and(has_id) as has_id,
-        max(address) filter (where is_client) as client_address,
-        max(address) filter (where not is_client) as server_address,
+        max(started_us) filter (where not is_client) as server_started_us,
+        max(own_address_key) filter (where is_client) as client_address_key,
+        max(own_address_key) filter (where not is_client) as server_address_key,
         -- the server's middle against the client's: what the way there and the way back take cancels out
         sum_no_overflow(
-            case when is_client then -1 else 1 end * (2 * epoch_us(started_at) + 1000 * duration_ms)
+            case when is_client then -1 else 1 end * (2 * started_us + 1000 * duration_ms)
         ) / 2000 as difference_ms,
         sum_no_overflow(case when is_client then duration_ms else -duration_ms end) as slack_ms,
+        -- one sum in place of four aggregates: of two lines each part counts up to two
+        sum_no_overflow(
+            is_client::int + 4 * has_id::int + 16 * is_forwarded::int + 64 * is_of_endpoint::int
+        ) as facts,
     from keyed
-    group by pair_key, link
-    having
-        count(*) = 2
-        and bool_or(is_client)
-        and not bool_and(is_client)
-        and (link = 'address' or bool_or(is_forwarded))
+    group by pair_key
+    having count(*) = 2 and facts & 3 = 1 and (facts < 64 or facts & 48 > 0)
+),
+
+named as (
+    select
+        client_line_id,
+        server_line_id,
+        make_timestamptz(server_started_us) as server_started_at,
+        case when facts < 64 then 'address' else 'endpoint' end as link,
+        facts & 12 = 8 as has_id,
+        client_address_key,
+        server_address_key,
+        difference_ms,
+        slack_ms,
+    from found
 )
 
 -- sockets without an id are used again
-select * from found
+select * from named
 where abs(difference_ms) < case when has_id then 3600000 else 10000 end
