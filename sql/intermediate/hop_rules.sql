@@ -14,7 +14,8 @@ hops as (
         -- only where no service tells: authorities are what strangers write
         case when service is null then lower(regexp_replace(authority, ':\d+$', '')) end as authority,
     from hops
-    where client_source is not null
+    -- without a configuration there are no rules, and nothing need be looked up
+    where client_source is not null and exists (from mesh_snapshots)
 ),
 
 asked as (

@@ -5,9 +5,14 @@
 -- is at least a 250th of its request wide, or it could not be seen.
 with recursive
 
-spans as (
-    select * from trace_spans
-    where list_contains($trace_ids, trace_id)
+asked as materialized (
+    select hop_number from trace_places
+    where trace_number in (select ('0x' || unnest($trace_ids))::ubigint)
+),
+
+spans as materialized (
+    select * from numbered_spans
+    where hop_number in (select hop_number from asked)
 ),
 
 -- the tries of one call stand together, in their order
@@ -37,35 +42,60 @@ walked as (
 
 timed as (
     select
-        spans.*,
+        spans.trace_id,
+        spans.hop_id,
+        spans.call_id,
+        spans.parent_hop_id,
+        spans.depth,
+        spans.request_id,
+        spans.started_at,
+        spans.client_service,
+        spans.service,
+        spans.cluster_subset,
+        spans.server_pod,
+        spans.kind,
+        spans.method,
+        spans.path,
+        spans.response_code,
+        spans.duration_ms,
+        spans.self_ms,
+        spans.is_critical,
+        spans.critical_ms,
+        spans.attempt,
+        spans.attempts,
+        spans.is_repeat,
+        spans.link,
+        spans.is_error,
+        spans.cause,
+        spans.candidates,
+        spans.culprit_service,
+        spans.culprit_hop_id,
         row_number() over (partition by spans.trace_id order by walked.way) as place,
         count(*) over (partition by spans.trace_id) as found,
-        hops.client_response_code,
-        array_to_string(hops.client_flags, ',') as client_flags,
-        hops.client_response_code_details,
-        hops.client_duration_ms,
-        hops.server_response_code,
-        array_to_string(hops.server_flags, ',') as server_flags,
-        hops.server_response_code_details,
-        hops.server_duration_ms,
-        hops.network_ms,
-        hops.proxy_ms,
-        hops.body_ms,
-        hops.app_ms,
-        hops.below_ms,
-        case when hops.client_started_at is not null
+        spans.client_response_code,
+        array_to_string(spans.client_flags, ',') as client_flags,
+        spans.client_response_code_details,
+        spans.client_duration_ms,
+        spans.server_response_code,
+        array_to_string(spans.server_flags, ',') as server_flags,
+        spans.server_response_code_details,
+        spans.server_duration_ms,
+        spans.network_ms,
+        spans.proxy_ms,
+        spans.body_ms,
+        spans.app_ms,
+        spans.below_ms,
+        case when spans.client_started_at is not null
             then (epoch_us(spans.started_at) - epoch_us(traces.started_at)) / 1000 end as client_from_ms,
-        (epoch_us(hops.server_started_at) - epoch_us(traces.started_at)) / 1000 - coalesce(clocks.ahead_ms, 0)
+        (epoch_us(spans.server_started_at) - epoch_us(traces.started_at)) / 1000 - coalesce(clocks.ahead_ms, 0)
             as server_at_ms,
         greatest(1000, max(epoch_us(spans.started_at) + 1000 * coalesce(spans.duration_ms, 0)) over (
             partition by spans.trace_id
         ) - epoch_us(traces.started_at)) / 250000 as least_ms,
     from spans
     inner join walked using (hop_id)
-    -- by number: the ids of all hops would have to be written for it
-    inner join numbered_hops as hops on ('0x' || spans.hop_id)::ubigint = hops.hop_number
     inner join traces on spans.trace_id = traces.trace_id
-    left join pod_clocks as clocks on hops.server_address = clocks.address
+    left join pod_clocks as clocks on spans.server_address = clocks.address
 ),
 
 inside as (
