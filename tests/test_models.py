@@ -271,6 +271,9 @@ SERVER = TYPED | {
 }
 """The two lines of a call."""
 
+CLIENT_LOG, SERVER_LOG = (f"pods/shop_{pod}_{'0f1e' * 8}/istio-proxy/0.log" for pod in ("client", "server"))
+"""Where the node's kubelet would put them."""
+
 
 def test_a_day_made_in_slices_is_the_day(tmp_path, monkeypatch):
     """Calls are made an hour at a time where a day is large: those with a line in each of two hours are whole, too."""
@@ -305,6 +308,32 @@ def test_a_short_attempt_stays_with_the_call_that_holds_it(tmp_path):
         attempts = session.rows("select client_line_number as line, attempts from hops order by all")
 
     assert attempts == [{"line": 1, "attempts": 2}] * 2 + [{"line": 4, "attempts": 1}]
+
+
+@pytest.mark.parametrize(
+    ("logs", "labels", "named"),
+    [
+        # each pod's log by itself: the client calls, and is never called
+        ({CLIENT_LOG: [CLIENT], SERVER_LOG: [SERVER]}, {}, True),
+        # the log of a pod that is called and calls
+        ({SERVER_LOG: [SERVER, CLIENT | {"upstream_local_address": "10.0.0.2:4000"}]}, {}, True),
+        # all logs of a namespace in one: the listener of the only pod that is called is not the other pod's
+        ({"all.log": [CLIENT, SERVER]}, {"namespace": "shop"}, False),
+    ],
+)
+def test_pods_are_named_by_listeners_and_by_sockets(tmp_path, logs, labels, named):
+    """A pod that is called is known by its listener, one that only calls by its sockets."""
+    for name, lines in logs.items():
+        path = tmp_path / "logs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(map(json.dumps, lines)))
+    load([tmp_path / "logs"], tmp_path / "lake", labels=labels)
+    with open_session(tmp_path / "lake") as session:
+        names = {row["address"]: row for row in session.rows("from address_names")}
+
+    used = {"10.0.0.2": "server"} | ({"10.0.0.1": "client"} if len(logs) > 1 or not named else {})
+    assert {address: row["namespace"] for address, row in names.items()} == dict.fromkeys(used, "shop")
+    assert {address: row["pod"] for address, row in names.items()} == (used if named else dict.fromkeys(used))
 
 
 def test_a_window_keeps_pairs_at_its_edges(samples_lake):
