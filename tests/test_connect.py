@@ -112,7 +112,7 @@ def test_tables_as_parquet(meshlog, samples_lake, tmp_path):
 
     assert {name: seen["tables"][name] for name in expected} == expected
     assert pq.read_metadata(folder / "traces.parquet").num_rows == int(expected["traces"][0])
-    assert "paired_lines" not in seen["tables"]
+    assert "pairs_by_time" not in seen["tables"]
 
 
 def test_all_tables_as_parquet_answer_all_questions(meshlog, samples_lake, tmp_path):

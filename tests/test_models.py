@@ -310,6 +310,15 @@ def test_a_short_attempt_stays_with_the_call_that_holds_it(tmp_path):
     assert attempts == [{"line": 1, "attempts": 2}] * 2 + [{"line": 4, "attempts": 1}]
 
 
+def test_a_line_is_in_one_sure_pair(session):
+    """What puts attempts in order counts on it: only pairs found otherwise can give a client's line a second one."""
+    pairs = session.rows("""
+        select count(*) as all, count(distinct client_line_id) as clients, count(distinct server_line_id) as servers
+        from sure_pairs
+    """)[0]
+    assert pairs["all"] == pairs["clients"] == pairs["servers"] > 0
+
+
 @pytest.mark.parametrize(
     ("logs", "labels", "named"),
     [

@@ -98,8 +98,8 @@ def test_tables_are_listed_before_the_steps_to_them(meshlog, samples_lake):
     tables, steps = out.split("Steps on the way to these: ")
 
     assert tables.index("\nhops ") < tables.index("\ntraces ") < tables.index("\nmesh_clusters ")
-    assert "paired_lines" in steps
-    assert "paired_lines" not in tables
+    assert "pairs_by_time" in steps
+    assert "pairs_by_time" not in tables
 
 
 def test_reading_in_the_pager_is_no_time_of_the_answer(samples_lake, monkeypatch, capsys):

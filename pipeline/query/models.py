@@ -24,10 +24,10 @@ _TABLES = re.compile(rf"(?i)\b(?:from|join)\s+({_TABLE}(?:\s*,\s*{_TABLE})*)")
 """The tables that a model names, with aliases, in quotes and in lists, too."""
 
 LAYERS = ("staging", "intermediate", "marts")
-INTERNAL = ("access_logs_around", "calls_in_window", "numbered_hops", "numbered_spans")
+INTERNAL = ("access_logs_around", "calls_in_window", "fitting_pairs", "numbered_hops", "numbered_spans")
 """Models that only other models and questions read."""
 
-VIEWS = ("calls_in_window", "numbered_hops", "numbered_spans", "hops", "trace_spans")
+VIEWS = ("calls_in_window", "fitting_pairs", "numbered_hops", "numbered_spans", "hops", "trace_spans")
 """Models above staging that are cheap to put together anew: their many columns written out again would cost more."""
 
 KEPT = ("mesh_snapshots",)

@@ -7,7 +7,7 @@ identified as (
     select
         *,
         direction <> 'inbound' as is_client,
-        -- as logged: the few ids of which a later hop rewrote the 15th character are paired_lines' business
+        -- as logged: the few ids of which a later hop rewrote the 15th character are pairs_by_time's business
         coalesce(request_id, method || ' ' || path, 'tcp') as key,
         case
             when direction = 'inbound' then downstream_local_address

@@ -1,20 +1,10 @@
--- one row per attempt whose two sides were both logged: the client's line and the server's
+-- one row per attempt whose two sides were both logged and are not sure: the client's line and the server's
 -- key: server_line_id
--- What sure_pairs leaves over is told apart by time, all clocks set right: a server's line lies within its client's.
+-- What unpaired_lines holds is told apart by time, all clocks set right: a server's line lies within its client's.
 -- Rounds, surest first: both socket addresses; the server's address alone, for servers that log an X-Forwarded-For
 -- address with port 0; connections that were closed before a request; and the attempts that a retried call made
 -- elsewhere, of which the client logs the last alone.
 with
-
--- a sure pair whose times lie far apart for those two clocks is none: the same id and sockets at another time
-fitting_pairs as not materialized (
-    select sure_pairs.*, from sure_pairs
-    left join pod_clocks as client_clock on sure_pairs.client_address_key = hash(client_clock.address)
-    left join pod_clocks as server_clock on sure_pairs.server_address_key = hash(server_clock.address)
-    where
-        abs(difference_ms - coalesce(server_clock.ahead_ms, 0) + coalesce(client_clock.ahead_ms, 0)) < 10000
-        or server_clock.address is null
-),
 
 service_addresses as (
     select
@@ -65,11 +55,7 @@ unpaired as (
         coalesce(response_code_details = 'filter_chain_not_found', false) as is_unread,
         list_contains(flags, 'UC') as is_cut_off,
     from access_logs_around
-    anti join (
-        select client_line_id as line_id from fitting_pairs
-        union all
-        select server_line_id as line_id from fitting_pairs
-    ) as paired using (line_id)
+    semi join unpaired_lines using (line_id)
 ),
 
 in_right_time as (
@@ -416,15 +402,7 @@ found_by_time as (
     select *, 'endpoint' as link, true as is_earlier, from elsewhere
 ),
 
-matched as (
-    select
-        client_line_id,
-        server_line_id,
-        server_started_at,
-        link,
-        false as is_earlier,
-    from fitting_pairs
-    union all by name
+begun as (
     select
         found_by_time.*,
         servers.logged_at as server_started_at,
@@ -433,4 +411,4 @@ matched as (
         on found_by_time.server_line_id = servers.line_id
 )
 
-select * from matched
+select * from begun
