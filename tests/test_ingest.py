@@ -347,6 +347,18 @@ def test_cri_lines_are_peeled_and_partial_ones_joined(lake: Lake, log: Callable[
     assert {(row["namespace"], row["pod"]) for row in rows} == {("shop", "cart-v1-6f5b9c8d7-h5zgk")}
 
 
+def test_a_name_that_is_not_utf_8_is_written_as_its_bytes(lake: Lake, tmp_path: Path) -> None:
+    """A disk holds any bytes for a name; the lake, which is read again here, text."""
+    name = os.fsencode(tmp_path / "logs") + b"/caf\xe9.log"
+    (tmp_path / "logs").mkdir()
+    with open(name, "wb") as file:  # noqa: PTH123 - a name of bytes
+        file.write(line(0) + b"starting\n")
+    for _ in range(2):
+        lake.take(tmp_path / "logs")
+
+    assert [Path(row["source"]).name for row in lake.rows("source")] == ["caf\\xe9.log"]
+
+
 def test_a_partial_record_at_the_end_waits_for_its_rest(lake: Lake, log: Callable[..., Path]) -> None:
     """Its pieces are a reject while the last one is missing, and a row when it has come."""
     big = line(1)[:-1]

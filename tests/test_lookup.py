@@ -1,7 +1,15 @@
 """A question about one request is answered from the lines around it, as it would be from all of them."""
 
-import pytest
+import json
+import os
+import subprocess
+import sys
 
+import pytest
+from ingesting import TYPED
+
+from pipeline.errors import QueryError
+from pipeline.ingest.load import load
 from pipeline.query.lookup import of_query, of_request, request_asked_for
 from pipeline.query.session import open_session
 from pipeline.query.spoken import spans_of
@@ -102,3 +110,22 @@ def test_an_id_is_looked_for_in_an_empty_lake(empty_lake):
     """No line at all has it."""
     with open_session(empty_lake, seek=of_query("from hops where request_id = 'x'")) as session:
         assert session.rows("from hops where request_id = 'x'") == []
+
+
+def test_a_request_in_an_hour_that_a_zone_has_twice_is_found(tmp_path):
+    """The machine's clock is set back while the request is under way."""
+    line = TYPED | {"request_id": "back", "start_time": "2026-10-25T00:59:59.900Z", "duration": 300}
+    (tmp_path / "back.log").write_text(json.dumps(line))
+    load([tmp_path / "back.log"], tmp_path / "lake")
+    asked = "select count(*) as hops from hops where request_id = 'back'"
+    command = [sys.executable, "-c", "from pipeline.cli import cli; cli()", "sql", asked, "--format", "jsonl"]
+    for zone in ("UTC", "Europe/Berlin"):
+        arguments = [*command, "--lake", str(tmp_path / "lake"), "--tz", zone]
+        answer = subprocess.run(arguments, env=os.environ | {"TZ": "Europe/Berlin"}, capture_output=True, check=True)
+        assert json.loads(answer.stdout) == {"hops": 1}
+
+
+def test_what_cannot_be_looked_for_is_an_error_in_words(samples_lake):
+    """Bytes that are no text reach the command as halves of surrogate pairs."""
+    with pytest.raises(QueryError):
+        open_session(samples_lake, seek=of_request("\udcff"))

@@ -8,7 +8,8 @@ from ingesting import TYPED
 
 from pipeline.ingest.load import load
 from pipeline.query.models import INTERNAL, load_comments, load_models, question, seeds
-from pipeline.query.session import Window, open_session, slices
+from pipeline.query.session import Window, open_session
+from pipeline.query.slices import slices
 from pipeline.query.statements import named_in
 from tests.mesh.laws import LAWS
 
@@ -287,7 +288,7 @@ def test_a_day_made_in_slices_is_the_day(tmp_path, monkeypatch):
     with open_session(tmp_path / "lake") as whole:
         hops, traces = (whole.rows(rows) for rows in ("from hops order by hop_id", "from traces order by trace_id"))
     monkeypatch.setattr("pipeline.query.session.LARGE_BYTES", 0)
-    monkeypatch.setattr("pipeline.query.session.SLICE_BYTES", 1)
+    monkeypatch.setattr("pipeline.query.slices.SLICE_BYTES", 1)
     with open_session(tmp_path / "lake") as sliced:
         assert sliced.rows("from hops order by hop_id") == hops
         assert sliced.rows("from traces order by trace_id") == traces
@@ -310,6 +311,23 @@ def test_a_short_attempt_stays_with_the_call_that_holds_it(tmp_path):
     assert attempts == [{"line": 1, "attempts": 2}] * 2 + [{"line": 4, "attempts": 1}]
 
 
+@pytest.mark.parametrize("identifier", ["tcp", "GET /"])
+def test_an_id_like_what_stands_for_one_pairs_with_no_line_without(tmp_path, identifier):
+    """Else a client's line could be in two sure pairs, and both would carry its figures."""
+    nothing = dict.fromkeys(["method", "path", "protocol", "request_id", "authority"])
+    lines = [
+        CLIENT | {"request_id": identifier},
+        SERVER | (nothing if identifier == "tcp" else {"request_id": None, "method": "GET", "path": "/"}),
+        SERVER | {"request_id": identifier, "downstream_remote_address": "203.0.113.7:0"},
+    ]
+    (tmp_path / "calls.log").write_text("\n".join(map(json.dumps, lines)))
+    load([tmp_path / "calls.log"], tmp_path / "lake")
+    with open_session(tmp_path / "lake") as session:
+        attempts = session.rows("select attempt, attempts from hops where client_source is not null order by all")
+
+    assert attempts == [{"attempt": 1, "attempts": 1}]
+
+
 def test_a_line_is_in_one_sure_pair(session):
     """What puts attempts in order counts on it: only pairs found otherwise can give a client's line a second one."""
     pairs = session.rows("""
@@ -326,6 +344,18 @@ def test_a_line_is_in_one_sure_pair(session):
         ({CLIENT_LOG: [CLIENT], SERVER_LOG: [SERVER]}, {}, True),
         # the log of a pod that is called and calls
         ({SERVER_LOG: [SERVER, CLIENT | {"upstream_local_address": "10.0.0.2:4000"}]}, {}, True),
+        # a pod that is called over IPv4 and calls over IPv6
+        (
+            {
+                CLIENT_LOG: [
+                    SERVER | {"downstream_local_address": "10.0.0.1:80"},
+                    CLIENT | {"upstream_local_address": "[fd00::1]:4000"},
+                ],
+                SERVER_LOG: [SERVER],
+            },
+            {},
+            True,
+        ),
         # all logs of a namespace in one: the listener of the only pod that is called is not the other pod's
         ({"all.log": [CLIENT, SERVER]}, {"namespace": "shop"}, False),
     ],
@@ -341,6 +371,7 @@ def test_pods_are_named_by_listeners_and_by_sockets(tmp_path, logs, labels, name
         names = {row["address"]: row for row in session.rows("from address_names")}
 
     used = {"10.0.0.2": "server"} | ({"10.0.0.1": "client"} if len(logs) > 1 or not named else {})
+    used |= {"[fd00::1]": "client"} if "fd00" in str(logs) else {}
     assert {address: row["namespace"] for address, row in names.items()} == dict.fromkeys(used, "shop")
     assert {address: row["pod"] for address, row in names.items()} == (used if named else dict.fromkeys(used))
 

@@ -166,7 +166,8 @@ def _file(path: str, *, is_named: bool) -> Source:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}. Check its rights") from error
     name = Path(os.path.abspath(path)).as_posix()  # noqa: PTH100 - a link keeps the name that tells its pod
-    return Source(name, path, status.st_size, is_named)
+    # the lake holds names as text, and a name on a disk need not be UTF-8
+    return Source(os.fsencode(name).decode(errors="backslashreplace"), path, status.st_size, is_named)
 
 
 def opened(source: Source) -> BinaryIO:

@@ -294,7 +294,7 @@ def _read_batches(lake: Lake) -> list[Batch]:
 
 def _read_batch(path: Path) -> Batch:
     try:
-        found = orjson.loads(path.read_bytes())
+        found = _parsed(path.read_bytes())
         files = {dataset: tuple(names) for dataset, names in found["files"].items()}
         loads = tuple(_load(load) for load in found["loads"])
         replaces = tuple(found.get("replaces", ()))
@@ -303,6 +303,14 @@ def _read_batch(path: Path) -> Batch:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LakeError(f"{path}: the ledger record cannot be read ({error}). Restore it from a backup") from error
+
+
+def _parsed(record: bytes) -> Any:
+    """Read JSON, also with the halves of surrogate pairs that earlier versions wrote for names that are not UTF-8."""
+    try:
+        return orjson.loads(record)
+    except orjson.JSONDecodeError:
+        return json.loads(record)
 
 
 def _load(found: dict[str, Any]) -> Load:

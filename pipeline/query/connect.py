@@ -49,7 +49,7 @@ def connecting_sql(
         models = [model for model in models if model.name in needed]
     for model in models:
         kind, select = "table", without_semicolon(model.sql).strip().replace("sum_no_overflow(", "sum_bigint(")
-        if model.layer == "staging" or (folder and model.name in INTERNAL):
+        if model.layer == "staging" or model.name in INTERNAL:
             kind = "view"
         elif folder:
             file = folder.resolve() / f"{model.name}.parquet"

@@ -8,14 +8,13 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import accumulate, chain, groupby
-from math import ceil
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +27,7 @@ from pipeline.lake.ledger import read_ledger
 from pipeline.query import own
 from pipeline.query.guard import CONFIG, lock_down, refuse_writing
 from pipeline.query.models import INTERNAL, SLICED, WIDE, Model, in_order, load_comments, load_models, seeds
+from pipeline.query.slices import File, slices
 from pipeline.query.statements import named_in, quoted, without_semicolon
 
 if TYPE_CHECKING:
@@ -43,10 +43,6 @@ MEMORY = 3400 << 20
 
 LARGE_BYTES = 16 << 20
 """Bytes of Parquet, some half a million lines, from which on a session's tables are kept in a file."""
-
-SLICE_BYTES = 144 << 20
-"""Bytes of Parquet, some four and a half million lines, of which wide rows are made at once at most: joining more would
-not fit into memory, and takes six times as long by way of temporary files."""
 
 _LINE_ID = Column("line_id", "bigint")
 _FILE_BITS = 32
@@ -70,14 +66,6 @@ class Window:
 
 Seek = Callable[[duckdb.DuckDBPyConnection], Window | None]
 """Gives the span of the lines that a session's questions need, where that is not its window."""
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of access logs that a session reads."""
-
-    hour: datetime
-    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -299,29 +287,20 @@ class Session:
         self.commented |= self.built
 
 
-def slices(files: Sequence[File]) -> Iterator[tuple[int, int]]:
-    """Yield the first file of each slice and the one behind its last: few slices, of about one size."""
-    total = sum(file.size_bytes for file in files)
-    count = ceil(total / SLICE_BYTES)
-    before = accumulate((file.size_bytes for file in files), initial=0)
-    slice_of = [held * count // total for held, _ in zip(before, files, strict=False)]
-    for _, members in groupby(range(len(files)), slice_of.__getitem__):
-        first, *others = members
-        yield first, (others or [first])[-1] + 1
-
-
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Raise `KeyboardInterrupt` where DuckDB, which takes the signal for itself, says that it was interrupted."""
+def _opening() -> Iterator[None]:
+    """Turn DuckDB's errors into ours, and into `KeyboardInterrupt` where it took the signal for itself and says so."""
     try:
         yield
     except RuntimeError as error:
         if "interrupted" in str(error):
             raise KeyboardInterrupt from error
         raise
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from error
 
 
-@_interruptible()
+@_opening()
 def open_session(
     root: Path,
     window: Window = Window(),
@@ -331,11 +310,11 @@ def open_session(
 ) -> Session:
     """Open the lake at `root` for reading, with every answer limited to `window` and printed in `timezone`.
 
-    The models of `own_folder` join those of the product. `seek` looks at the lake's lines for those that are enough:
-    few, that are held, as each model would read them anew.
+    The models of `own_folder` join those of the product. `seek` looks at the lake's lines for the span of those that
+    are enough, few that are held, as each model would read them anew; where it finds none, all of the window's count.
 
-    Raises `LakeError` where there is no lake, or a newer meshlog wrote it, and `UsageError` or `QueryError` for a file
-    of `own_folder` that is no model.
+    Raises `LakeError` where there is no lake, or a newer meshlog wrote it, `QueryError` where a file of it cannot be
+    read, and `UsageError` or `QueryError` for a file of `own_folder` that is no model.
     """
     lake = layout.open_lake(root)
     ledger = read_ledger(lake)
@@ -410,6 +389,8 @@ def _connect(scratch: Path, has_file: bool) -> duckdb.DuckDBPyConnection:
         "preserve_insertion_order": False,
     }
     connection = duckdb.connect(database, config=config)
+    # Python reckons with a zone's wall clock: until the user's is set, what looks for lines needs one without jumps
+    connection.execute("set timezone = 'UTC'")
     # every model that looks at lines would read again what each file says of itself
     connection.execute("set parquet_metadata_cache = true")
     # DuckDB would draw it on stdout, in the midst of the answer, whenever a query takes some seconds

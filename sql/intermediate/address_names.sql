@@ -9,30 +9,10 @@ lines as not materialized (
         pod,
         namespace,
         reporter = 'gateway' as is_gateway,
-        case when direction = 'inbound' or reporter = 'gateway' then downstream_local_address end as listener,
         case when direction = 'inbound' or reporter = 'gateway' then downstream_local_address
             else upstream_local_address end as socket,
     from access_logs_around
     where direction <> 'unknown' or reporter = 'gateway'
-),
-
--- most logs are of one pod: where the first and the last socket have one address, so have all between them in the alphabet
-served as (
-    select
-        source,
-        pod,
-        namespace,
-        is_gateway,
-        regexp_replace(min(listener), ':\d+$', '') as address,
-        regexp_replace(max(listener), ':\d+$', '') as last_address,
-    from lines
-    group by source, pod, namespace, is_gateway
-),
-
--- listeners are few, sockets many: those are looked at only where the listeners do not tell the pod, or it has none
-known as (
-    select address, pod, namespace, is_gateway, from served
-    where address = last_address and (pod is not null or namespace is null)
 ),
 
 logs as (
@@ -44,16 +24,11 @@ logs as (
         regexp_replace(min(socket), ':\d+$', '') as address,
         regexp_replace(max(socket), ':\d+$', '') as last_address,
     from lines
-    where source in (
-        select source from served
-        where address is distinct from last_address or address is null or (pod is null and namespace is not null)
-    )
     group by source, pod, namespace, is_gateway
 ),
 
+-- most logs are of one pod: where the first and the last socket have one address, so have all between them in the alphabet
 sockets as (
-    from known
-    union all
     select address, pod, namespace, is_gateway, from logs
     where address is not distinct from last_address
     union all
@@ -108,7 +83,7 @@ services as (
 
 configured as (
     select * from mesh_addresses
-    where kind <> 'interception'
+    where kind <> 'interception' and address is not null
 ),
 
 joined as (

@@ -43,7 +43,7 @@ walk (address, root, ahead_ms) using key (address) as (
     select
         both_ways.far as address,
         any_value(walk.root) as root,
-        arg_max(walk.ahead_ms + both_ways.skew_ms, (both_ways.calls, both_ways.near)) as ahead_ms,
+        arg_max(walk.ahead_ms + both_ways.skew_ms, (both_ways.calls, both_ways.near, both_ways.skew_ms)) as ahead_ms,
     from walk
     inner join both_ways on walk.address = both_ways.near
     anti join recurring.walk as known on both_ways.far = known.address

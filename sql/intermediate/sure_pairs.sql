@@ -29,9 +29,10 @@ lines as materialized (
         is_client,
         epoch_us(started_at) as started_us,
         coalesce(duration_ms, 0) as duration_ms,
-        hash(key, called, caller) as address_key,
-        hash(key, called) as endpoint_key,
+        -- an id may read like what stands in for one
         request_id is not null as has_id,
+        hash(has_id, key, called, caller) as address_key,
+        hash(has_id, key, called) as endpoint_key,
         not is_client and coalesce(caller like '%:0', false) as is_forwarded,
         hash(regexp_replace(case when is_client then caller else called end, ':\d+$', '')) as own_address_key,
     from identified

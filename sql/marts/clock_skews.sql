@@ -56,6 +56,7 @@ medians as (
     from skews
     inner join told as client on skews.client_line_id = client.line_id
     inner join told as server on skews.server_line_id = server.line_id
+    where client.address is not null and server.address is not null
 ),
 
 named as (
