@@ -33,8 +33,8 @@ VIEWS = ("calls_in_window", "fitting_pairs", "numbered_hops", "numbered_spans", 
 KEPT = ("mesh_snapshots",)
 """Staging models that many others read, and that look at every line themselves."""
 
-WIDE = ("calls", "traces")
-"""Models of so many columns that a Parquet file of many rows takes two thirds of the time that a table does."""
+WIDE = ("calls", "trace_places", "traces")
+"""Models of so many rows and columns that a Parquet file takes less time than a table, down to two thirds."""
 
 SLICED = ("calls",)
 """Those of them that are made of some lines at a time, which variables say."""
