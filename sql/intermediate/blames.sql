@@ -64,7 +64,12 @@ explaining as (
         parent.hop_number,
         child.hop_number as child_number,
         coalesce(parent.own_cause, 'slow_upstream') in ('slow_upstream', 'slow_endpoint') as is_slow,
+        parent.own_cause in ('app_5xx', 'app_error') or parent.own_rule in ('upstream_answered_5xx', 'upstream_failed_grpc')
+            as passes_on,
         child.own_cause as child_cause,
+        child.own_cause in ('slow_upstream', 'slow_endpoint') as is_child_slow,
+        child.own_cause in ('app_5xx', 'app_error') or child.own_rule in ('upstream_answered_5xx', 'upstream_failed_grpc')
+            as child_passes_on,
         child.is_last_attempt,
         coalesce(child.client_ended_at, child.server_ended_at) as child_ended_at,
         coalesce(child.client_duration_ms, child.server_duration_ms)
@@ -77,23 +82,41 @@ explaining as (
         or (parent.own_cause is null and parent.request_id in (select request_id from slow_requests))
 ),
 
+-- to what failed, and to what took the time: they may be two calls of one that passed a failure on and was slow as well
+ways as (
+    select
+        *,
+        false as is_for_time,
+    from explaining
+    where not is_slow and child_cause is not null and child_cause <> 'retried'
+    union all
+    select
+        *,
+        true as is_for_time,
+    from explaining
+    where
+        (is_slow or passes_on)
+        and is_most_of_the_time
+        and (
+            child_cause is null
+            or child_cause in ('slow_upstream', 'slow_endpoint', 'connect_timeout', 'client_gone', 'injected_fault')
+            or child_passes_on
+        )
+),
+
 pointers as (
     select
         hop_number,
+        is_for_time,
         child_number,
         child_cause is not null as is_caused,
-    from explaining
-    where
-        (not is_slow and child_cause is not null and child_cause <> 'retried')
-        or (is_slow and is_most_of_the_time and (
-            child_cause is null
-            or child_cause in ('slow_upstream', 'slow_endpoint', 'connect_timeout', 'client_gone', 'injected_fault')
-        ))
+        coalesce(is_child_slow, false) as is_child_slow,
+    from ways
     qualify row_number() over (
-        partition by hop_number
+        partition by hop_number, is_for_time
         order by
             -- an application that gave a call up answers for itself, unless another call of its failed
-            not is_slow and child_cause = 'client_gone',
+            not is_for_time and child_cause = 'client_gone',
             child_cause is not null desc,
             child_ended_at desc,
             is_last_attempt desc,
@@ -118,6 +141,7 @@ blamed as (
             hop_number,
             hop_number as culprit_number,
             hop_number as judging_number,
+            own_cause in ('slow_upstream', 'slow_endpoint') as is_for_time,
             0 as steps,
         from caused
         where own_cause is not null
@@ -130,9 +154,12 @@ blamed as (
                 when pointers.child_number is null then hung_up.parent_number
                 else chain.judging_number
             end as judging_number,
+            chain.is_for_time or coalesce(pointers.is_child_slow, false) as is_for_time,
             chain.steps + 1 as steps,
         from chain
-        left join pointers on chain.culprit_number = pointers.hop_number
+        left join pointers
+            on chain.culprit_number = pointers.hop_number
+            and chain.is_for_time = pointers.is_for_time
         left join hung_up on chain.culprit_number = hung_up.hop_number
         where coalesce(pointers.child_number, hung_up.parent_number) is not null and chain.steps < 32
     )
