@@ -326,18 +326,14 @@ def open_session(
     with ExitStack() as opened:
         scratch = tempfile.TemporaryDirectory(prefix="meshlog-")
         opened.callback(scratch.cleanup)
-        connection = _connect(Path(scratch.name), is_large and not seek)
-        opened.callback(connection.close)
-        _create_access_logs(connection, lake.root, names)
-        lines = seek(connection) if seek and names else None
-        if lines:
+        connect = partial(_connect, opened, Path(scratch.name), lake.root, names)
+        connection = connect(has_file=is_large and not seek)
+        if lines := seek(connection) if seek and names else None:
             is_large = False
             _keep_lines(connection, lines)
-        elif seek and is_large:
+        elif seek and is_large:  # all lines are needed after all, and the tables of so many stand in a file
             connection.close()
-            connection = _connect(Path(scratch.name), is_large)
-            opened.callback(connection.close)
-            _create_access_logs(connection, lake.root, names)
+            connection = connect(has_file=True)
         connection.execute(f"set timezone = {quoted(timezone)}")
         datasets: dict[str, Callable[[], None]] = {
             name: partial(_create_lines, connection, name, lake.root, ledger.files(dataset), columns)
@@ -376,8 +372,10 @@ def _add_own(session: Session, folder: Path) -> None:
     in_order(session.models, models)
 
 
-def _connect(scratch: Path, has_file: bool) -> duckdb.DuckDBPyConnection:
-    """Open a database for a session's tables, that takes no more memory than `MEMORY`.
+def _connect(
+    opened: ExitStack, scratch: Path, root: Path, files: list[str], *, has_file: bool
+) -> duckdb.DuckDBPyConnection:
+    """Open a database over these files' lines, for a session's tables, that takes no more memory than `MEMORY`.
 
     In a file DuckDB compresses tables as it writes them, to a tenth; few lines are answered sooner without one.
     """
@@ -389,17 +387,15 @@ def _connect(scratch: Path, has_file: bool) -> duckdb.DuckDBPyConnection:
         "preserve_insertion_order": False,
     }
     connection = duckdb.connect(database, config=config)
+    opened.callback(connection.close)
     # Python reckons with a zone's wall clock: until the user's is set, what looks for lines needs one without jumps
     connection.execute("set timezone = 'UTC'")
     # every model that looks at lines would read again what each file says of itself
     connection.execute("set parquet_metadata_cache = true")
     # DuckDB would draw it on stdout, in the midst of the answer, whenever a query takes some seconds
     connection.execute("set enable_progress_bar = false")
-    return connection
-
-
-def _create_access_logs(connection: duckdb.DuckDBPyConnection, root: Path, files: list[str]) -> None:
     _create_lines(connection, "lake_access_logs", root, files, (*ACCESS_LOGS, _LINE_ID), _PLACE)
+    return connection
 
 
 def _create_lines(
